@@ -1,0 +1,1 @@
+"""The only room with processes, greenlets and clocks."""

@@ -1,0 +1,1 @@
+"""Pure functions from a scan description to a file plan."""

@@ -1,0 +1,39 @@
+"""The settings of a saver: what the Tango properties and the command line say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class SaverSettings:
+    """Frozen while the saver runs; changed by ``Init`` or a restart.
+
+    The defaults are those of the Tango properties of the same names.
+    """
+
+    session: str = ""
+    """Name of the BLISS session; ``*`` for every session of that Redis."""
+    redis_url: str = "redis://localhost:6379"
+    layout: str = "nexus"
+    data_writers: tuple[str, ...] = ("nexus", "external", "mapping")
+    """Values of SCAN_SAVING.writer whose scans are saved."""
+    allowed_roots: tuple[str, ...] = ()
+    """Folders below which targets must lie; empty allows every absolute path."""
+    workers: int = 4
+    """Largest number of worker processes; targets share them beyond that."""
+    publisher_timeout_s: float = 600.0
+    """A scan whose publisher sends nothing for so long is closed as PUBLISHER_LOST. 0 never."""
+    redis_timeout_s: float = 5.0
+    """Longest wait for one answer of Redis."""
+    flush_period_s: float = 0.25
+    """Points are visible to readers at most about this long after they arrived."""
+    file_idle_s: float = 0.0
+    """How long a target stays open after its last scan."""
+    disk_warning_gb: float = 10.0
+    """Free space below which the state is ALARM."""
+    disk_minimum_gb: float = 0.2
+    """Free space below which a new scan is refused."""
+    state_directory: str = field(default="")
+    """Folder for what survives a restart (last file, position in the history); empty for
+    ``$XDG_STATE_HOME/tango_saver``, or ``~/.local/state/tango_saver``."""

@@ -1,0 +1,1 @@
+"""Where scans go; the only room that imports h5py."""

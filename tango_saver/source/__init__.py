@@ -1,0 +1,1 @@
+"""Where scans come from; the only room that knows Redis."""
