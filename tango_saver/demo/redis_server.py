@@ -13,6 +13,7 @@ import subprocess
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 import redis
 
@@ -72,8 +73,8 @@ def prepare_database(url: str) -> None:
     """Make an empty database what BLISS >= 2 expects: index, seal function, protocol version."""
     with redis.Redis.from_url(url) as client:
         schema: list[str] = []
-        for path, alias in (("pk", "pk"), ("id.pk", "id_pk"), ("state_stream.pk", "state_stream_pk")):
-            schema += [f"$.{path}", "AS", alias, "TAG", "SEPARATOR", "|"]
+        for path in ("pk", "id.pk", "state_stream.pk"):
+            schema += [f"$.{path}", "AS", path.replace(".", "_"), "TAG", "SEPARATOR", "|"]
         for tag in _IDENTITY_TAGS:
             schema += [f"$.id.{tag}", "AS", f"id_{tag}", "TAG", "SEPARATOR", "|"]
         schema += ["$.id.number", "AS", "id_number", "NUMERIC"]
@@ -163,7 +164,7 @@ class RedisServer:
             raise ConfigurationError("the embedded Redis server is not running")
         return self._process.pid
 
-    def __enter__(self) -> RedisServer:
+    def __enter__(self) -> Self:
         self.start()
         return self
 

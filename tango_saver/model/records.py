@@ -1,4 +1,4 @@
-"""What a source yields for one scan, in this order:
+"""What a source yields for one scan, in this order.
 
     ScanOpened  (PointsArrived | GapFound | ChannelEnded | ChannelFailed | FramesReferenced)*
     ScanClosed
@@ -13,7 +13,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import numpy as np
 import numpy.typing as npt
 
 from tango_saver.model.scan import Json, ScanDescription

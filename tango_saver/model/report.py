@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 
-class SavingState(str, Enum):
+class SavingState(StrEnum):
     """Where the saving of one scan stands."""
 
     WAITING = "WAITING"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum, IntEnum
+from enum import Enum, IntEnum, StrEnum
 from typing import Any, NewType
 
 import numpy as np
@@ -26,7 +26,7 @@ class ScanState(IntEnum):
     CLOSED = 4
 
 
-class EndReason(str, Enum):
+class EndReason(StrEnum):
     """Why a scan ended. The first four are BLISS's own words."""
 
     SUCCESS = "SUCCESS"

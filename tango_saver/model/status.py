@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from tango_saver.model.report import ScanProgress, ScanReport
 
 
-class SaverState(str, Enum):
+class SaverState(StrEnum):
     """The names are those of the Tango states they become."""
 
     INIT = "INIT"
