@@ -24,7 +24,11 @@ Attributes: TypeAlias = Mapping[str, StaticValue]
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A group with its attributes (``NX_class`` among them)."""
+    """A group with its attributes (``NX_class`` among them).
+
+    If the group exists already, the attributes are set on it: so a companion can give
+    its entry the ``default``.
+    """
 
     path: str
     attributes: Attributes = field(default_factory=dict)
@@ -56,7 +60,25 @@ class ExternalLink:
     target: str
 
 
-Node: TypeAlias = Group | Value | SoftLink | ExternalLink
+@dataclass(frozen=True, slots=True)
+class ReshapedView:
+    """The first points of a flat channel, seen on the grid of a mesh scan.
+
+    A virtual dataset of one mapping: all of ``shape`` onto points 0 to ``prod(shape)`` of
+    ``source`` (a hyperslab of that length, not the whole source: only then may the source
+    still be shorter). It may thus be made with the source's first point, and shows what is
+    there; points that are missing read as the fill value of the source (NaN for floats).
+    """
+
+    path: str
+    source: str
+    """Absolute path of a StreamDataset of scalar points in the same file; dtype as there."""
+    shape: tuple[int, ...]
+    """Slow dimension first, every one at least 1."""
+    attributes: Attributes = field(default_factory=dict)
+
+
+Node: TypeAlias = Group | Value | SoftLink | ExternalLink | ReshapedView
 
 
 class Filter(Enum):
