@@ -1,0 +1,173 @@
+"""The command line for people: ``tango-saver demo | serve``."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from tango_saver import __version__
+from tango_saver.errors import SaverError
+from tango_saver.model.settings import SaverSettings
+from tango_saver.model.status import SaverState, SaverStatus
+
+app = typer.Typer(
+    help="Saves the scans of a BLISS session into NeXus/HDF5 files, live.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_DEFAULTS = SaverSettings()
+_LISTENING = frozenset({SaverState.ON, SaverState.RUNNING})
+_EXIT_ERROR = 1
+_EXIT_UNFINISHED = 3
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"tango-saver {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+class _Announcer:
+    """Tells on stderr when the saver is ready, and every new trouble once."""
+
+    def __init__(self, settings: SaverSettings) -> None:
+        self._settings = settings
+        self._ready = False
+        self._told = ""
+
+    def __call__(self, status: SaverStatus) -> None:
+        if not self._ready and status.state in _LISTENING:
+            self._ready = True
+            self._tell(
+                f"ready: saving the scans of session {self._settings.session}"
+                f" from {self._settings.redis_url} (layout {self._settings.layout})"
+            )
+        elif status.state in {SaverState.ALARM, SaverState.FAULT}:
+            trouble = status.last_error or status.status.splitlines()[0]
+            if trouble != self._told:
+                self._told = trouble
+                self._tell(f"{status.state.value}: {trouble}")
+
+    def _tell(self, text: str) -> None:
+        print(f"tango-saver: {text}", file=sys.stderr, flush=True)
+
+
+@app.command()
+def serve(
+    redis: Annotated[str, typer.Option(help="URL of the Redis that BLISS publishes into.")],
+    session: Annotated[str, typer.Option(help="Name of the BLISS session; '*' for all.")],
+    layout: Annotated[str, typer.Option(help="Layout of the files.")] = _DEFAULTS.layout,
+    allowed_root: Annotated[
+        list[str] | None,
+        typer.Option(help="Folder below which files may be written; may be repeated."),
+    ] = None,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Largest number of worker processes.")
+    ] = _DEFAULTS.workers,
+    publisher_timeout: Annotated[
+        float, typer.Option(min=0, help="Seconds of silence after which a scan is closed; 0 never.")
+    ] = _DEFAULTS.publisher_timeout_s,
+    state_directory: Annotated[
+        str, typer.Option(help="Folder for what survives a restart.")
+    ] = _DEFAULTS.state_directory,
+    finish_timeout: Annotated[
+        float, typer.Option(min=0, help="Seconds that running scans get to finish at the end.")
+    ] = 60.0,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log what happens.")] = False,
+) -> None:
+    """Save scans without Tango, until SIGINT or SIGTERM; running scans are finished first."""
+    from tango_saver.engine.conductor import Conductor  # noqa: PLC0415 - heavy; not for --help
+
+    _log_to_stderr(verbose=verbose)
+    settings = SaverSettings(
+        session=session,
+        redis_url=redis,
+        layout=layout,
+        allowed_roots=tuple(allowed_root or ()),
+        workers=workers,
+        publisher_timeout_s=publisher_timeout,
+        state_directory=state_directory,
+    )
+    ended = _end_on_signal()
+    try:
+        conductor = Conductor(settings, _Announcer(settings))
+    except SaverError as error:
+        raise _failure(error) from error
+    conductor.start()
+    ended.wait()
+    conductor.stop()
+    if not conductor.shutdown(finish_timeout):
+        print(
+            f"tango-saver: not all scans were finished within {finish_timeout:g} s;"
+            " they go on when the saver is started again",
+            file=sys.stderr,
+        )
+        raise typer.Exit(_EXIT_UNFINISHED)
+
+
+@app.command()
+def demo(
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder that keeps the files; without it they are removed at the end."),
+    ] = None,
+    speed: Annotated[
+        float, typer.Option(min=0, help="Pace of the scans: 1 as recorded, 0 flat out.")
+    ] = 1.0,
+) -> None:
+    """Run an embedded beamline and save its scans: needs nothing but Python."""
+    from tango_saver.demo.run import run_demo  # noqa: PLC0415 - an optional extra
+
+    try:
+        succeeded = run_demo(output, speed)
+    except SaverError as error:
+        raise _failure(error) from error
+    if not succeeded:
+        raise typer.Exit(_EXIT_ERROR)
+
+
+def _failure(error: SaverError) -> typer.Exit:
+    print(f"tango-saver: {error}", file=sys.stderr)
+    return typer.Exit(_EXIT_ERROR)
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO if verbose else logging.ERROR,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+
+
+def _end_on_signal() -> threading.Event:
+    ended = threading.Event()
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    signal.signal(signal.SIGINT, end)
+    signal.signal(signal.SIGTERM, end)
+    return ended
+
+
+def main() -> None:
+    """Entry point of the console script ``tango-saver``."""
+    app()
