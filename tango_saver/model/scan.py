@@ -78,6 +78,9 @@ class ChannelSpec:
     """The stream's own info: ``plugin``, ``lima_info`` and so on."""
     hints: Mapping[str, Json] = field(default_factory=dict)
     """The channel's part of ``info["channels"]``: start, stop, points, axis_id, ..."""
+    status_dtype: np.dtype[Any] | None = None
+    """Of a status that is published as a number (Lima2's frame counter); None for a JSON
+    status, and for channels that carry points."""
     problem: str = ""
     """Why this channel cannot be saved (unknown dtype, malformed encoding); empty if it can."""
 
