@@ -131,7 +131,7 @@ def demo(
     ] = None,
     speed: Annotated[
         float, typer.Option(min=0, help="Pace of the scans: 1 as recorded, 0 flat out.")
-    ] = 1.0,
+    ] = 0.25,
 ) -> None:
     """Run an embedded beamline and save its scans: needs nothing but Python."""
     from tango_saver.demo.run import run_demo  # noqa: PLC0415 - an optional extra

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import redis
 
 from tango_saver.errors import ConfigurationError
@@ -63,19 +65,37 @@ class _Scan:
     json_channels: frozenset[str]
 
 
-def published_values(recording: Path) -> list[dict[str, list[tuple[bytes, int]]]]:
-    """Scan by scan, channel by channel: the payloads and their numbers of points, in order."""
-    result = []
+@dataclass(frozen=True, slots=True)
+class PublishedChannel:
+    """One channel of a recording, as the session published it."""
+
+    name: str
+    dataset: str
+    """Where BLISS itself expects the points in the file, ``/1.1/instrument/robx/value``."""
+    values: npt.NDArray[Any]
+    """``(n_points, *point_shape)``."""
+
+
+def published_channels(recording: Path) -> list[PublishedChannel]:
+    """The channels of all scans of a recording whose points have a fixed shape.
+
+    Raises:
+        ConfigurationError: the file is not a recording.
+    """
+    channels = []
     for scan in _load(recording)["scans"]:
-        channels: dict[str, list[tuple[bytes, int]]] = {
-            name: [] for name in scan["docs"][-1]["doc"]["data_streams"]
-        }
+        payloads: dict[str, list[bytes]] = {}
         for _, channel, entry, fields in scan["entries"]:
             if entry != SEAL:
-                payload = base64.b64decode(fields["payload"])
-                channels[channel].append((payload, int(fields.get("len", 1))))
-        result.append(channels)
-    return result
+                payloads.setdefault(channel, []).append(base64.b64decode(fields["payload"]))
+        for name, part in scan["docs"][-1]["doc"]["data_streams"].items():
+            encoding = part["encoding"]
+            if encoding.get("type") == "numeric" and -1 not in encoding["shape"]:
+                values = np.frombuffer(b"".join(payloads.get(name, [])), encoding["dtype_str"])
+                path = f"/{part['info']['data_path']}"
+                shaped = values.reshape(-1, *encoding["shape"])
+                channels.append(PublishedChannel(name, path, shaped))
+    return channels
 
 
 def replay(
@@ -87,6 +107,7 @@ def replay(
     session: str | None = None,
     number: int | None = None,
     writer: str | None = None,
+    file: str | None = None,
     trim: int | None = None,
     stop_at: ScanState | None = None,
     on_state: Callable[[str, ScanState], None] | None = None,
@@ -101,6 +122,7 @@ def replay(
         session: name of the session to publish under, default the recorded one.
         number: number of the first scan; the following ones count on.
         writer: value of SCAN_SAVING.writer to announce, default the recorded one.
+        file: name of the data file below ``root``, default the recorded one.
         trim: drop the entries before this point of every channel right after they were
             published, as Redis does to a reader that is late.
         stop_at: publish nothing behind this state, as a session that was killed.
@@ -114,7 +136,7 @@ def replay(
         redis.RedisError: Redis does not take it.
     """
     content = _load(recording)
-    scans = _renamed_scans(content, root)
+    scans = _renamed_scans(content, root, file)
     for scan in scans:
         for document in _distinct(scan.documents):
             _adjust(document, session=session, writer=writer)
@@ -151,7 +173,7 @@ def _load(recording: Path) -> dict[str, Any]:
     return content
 
 
-def _renamed_scans(content: Mapping[str, Any], root: Path) -> list[_Scan]:
+def _renamed_scans(content: Mapping[str, Any], root: Path, file: str | None) -> list[_Scan]:
     """The scans with fresh keys, which are replaced wherever a document refers to them."""
     new_keys: dict[str, str] = {}
     for scan in content["scans"]:
@@ -165,6 +187,8 @@ def _renamed_scans(content: Mapping[str, Any], root: Path) -> list[_Scan]:
 
     def renamed(value: Any) -> Any:
         text = pattern.sub(lambda match: new_keys[match[0]], json.dumps(value))
+        if file is not None:
+            text = text.replace(f"{_ROOT}/data.h5", f"{_ROOT}/{file}")
         return json.loads(text.replace(_ROOT, json.dumps(str(root))[1:-1]))
 
     return [_renamed_scan(scan, renamed) for scan in content["scans"]]

@@ -1,0 +1,247 @@
+"""One run of the embedded beamline: servers up, scans published and saved, files checked."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tango
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.tree import Tree
+
+from tango_saver.control.register import register
+from tango_saver.demo.processes import SaverServer, TangoDatabase
+from tango_saver.demo.publisher import published_channels, replay
+from tango_saver.demo.redis_server import RedisServer
+from tango_saver.errors import ConfigurationError, EngineError
+from tango_saver.sink.verify import difference, tree
+
+_SESSION = "demo_session"
+_DEVICE = "demo/tango_saver/1"
+_SAVE_TIMEOUT_S = 30.0
+_WATCHED = ("State", "CurrentScan", "LastFile", "ScansSaved", "ScanProgress")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoScan:
+    """One recording of the demonstration."""
+
+    recording: str
+    what: str
+    file: str
+
+
+STEPS: tuple[tuple[DemoScan, ...], ...] = (
+    (DemoScan("ascan", "a step scan: motor, timer, diodes", "step.h5"),),
+    (DemoScan("mca", "a fluorescence scan: four detectors with their spectra", "mca.h5"),),
+    (
+        DemoScan("parallel", "three scans at once into one file", "parallel.h5"),
+        DemoScan("long_flat", "a continuous scan of 30,000 points", "long.h5"),
+        DemoScan("loopscan_modes", "a loopscan with counting statistics", "modes.h5"),
+    ),
+)
+"""The scans of one step are published side by side."""
+
+
+def recordings_folder() -> Path:
+    """Where the recordings lie: beside the installed package, or in the source tree.
+
+    Raises:
+        ConfigurationError: in neither.
+    """
+    here = Path(__file__).resolve().parent
+    for folder in (here / "recordings", here.parent.parent / "resources" / "recordings"):
+        if (folder / "bliss2").is_dir():
+            return folder / "bliss2"
+    raise ConfigurationError("the recorded scans of the demonstration are not installed")
+
+
+def run_demo(output: Path | None, speed: float) -> bool:
+    """Save the demonstration's scans and compare every point with what was published.
+
+    Args:
+        output: folder that keeps the files; None to remove them at the end.
+        speed: 1 for the recorded pace, 0 for flat out.
+
+    Returns:
+        whether every point in the files equals what was published.
+
+    Raises:
+        ConfigurationError: a server does not start.
+        EngineError: the scans were not saved in time.
+    """
+    console = Console()
+    with tempfile.TemporaryDirectory(prefix="tango_saver_demo_") as temporary:
+        data = (output or Path(temporary) / "data").resolve()
+        data.mkdir(parents=True, exist_ok=True)
+        _require_empty(data)
+        with _beamline(console, Path(temporary)) as (redis_url, saver):
+            _save_scans(console, saver, redis_url, data, speed)
+        differences, n_values = _compare(data)
+        for text in differences:
+            console.print(f"[red]different:[/] {text}")
+        if not differences:
+            console.print(f"[green]every value is equal:[/] {n_values} of {n_values} compared")
+        _show_file(console, data / STEPS[0][0].file)
+        _explain_opening(console, data, kept=output is not None)
+    return not differences
+
+
+def _require_empty(folder: Path) -> None:
+    taken = [scan.file for step in STEPS for scan in step if (folder / scan.file).exists()]
+    if taken:
+        raise ConfigurationError(
+            f"{folder} has {', '.join(taken)} already",
+            advice="Nothing is ever overwritten: name an empty folder",
+        )
+
+
+@contextmanager
+def _beamline(console: Console, folder: Path) -> Iterator[tuple[str, tango.DeviceProxy]]:
+    """All servers of a beamline; yields the URL of Redis and the saver's proxy."""
+    with RedisServer(folder / "redis") as redis_server, TangoDatabase(folder) as database:
+        console.print(f"Redis (valkey, RedisJSON) at {redis_server.url}")
+        console.print(f"Tango database at {database.host}")
+        register(
+            tango.Database("127.0.0.1", database.port),
+            server_instance="TangoSaver/demo",
+            device=_DEVICE,
+            properties={
+                "session": [_SESSION],
+                "redis_url": [redis_server.url],
+                "state_directory": [str(folder / "state")],
+                "auto_start": ["false"],
+            },
+        )
+        with SaverServer(database, "demo", _DEVICE, folder) as server:
+            console.print(f"device server TangoSaver/demo, device {_DEVICE}")
+            yield redis_server.url, tango.DeviceProxy(server.device)
+
+
+class _EventView:
+    """Shows the device's events as they arrive, and a bar for each running scan."""
+
+    def __init__(self, console: Console, saver: tango.DeviceProxy) -> None:
+        self._bars = Progress(
+            TextColumn("  {task.description:<20}"),
+            BarColumn(40),
+            TextColumn("{task.percentage:>3.0f} %"),
+            console=console,
+        )
+        self._console = console
+        self._saver = saver
+        self._tasks: dict[str, TaskID] = {}
+        self._lock = threading.Lock()
+        self._subscriptions: list[int] = []
+
+    def __enter__(self) -> None:
+        self._bars.start()
+        self._subscriptions = [
+            self._saver.subscribe_event(name, tango.EventType.CHANGE_EVENT, self._show)
+            for name in _WATCHED
+        ]
+
+    def __exit__(self, *_: object) -> None:
+        for subscription in self._subscriptions:
+            self._saver.unsubscribe_event(subscription)
+        self._bars.stop()
+
+    def _show(self, event: tango.EventData) -> None:
+        if event.err or event.attr_value is None:
+            return
+        name, value = event.attr_value.name, event.attr_value.value
+        if name == "ScanProgress":
+            self._advance(value)
+        elif value not in ("", None):
+            self._console.print(f"  event  {name:<12} {value}", highlight=False)
+
+    def _advance(self, percent: Any) -> None:
+        with self._lock:
+            scans = list(self._saver.RunningScans or ())
+            for scan in scans:
+                if scan not in self._tasks:
+                    self._tasks[scan] = self._bars.add_task(scan, total=100)
+            for scan, value in zip(scans, percent, strict=False):
+                self._bars.update(self._tasks[scan], completed=value)
+            for scan in set(self._tasks) - set(scans):
+                self._bars.update(self._tasks[scan], completed=100)
+
+
+def _save_scans(
+    console: Console, saver: tango.DeviceProxy, redis_url: str, data: Path, speed: float
+) -> None:
+    with _EventView(console, saver):
+        saver.Start()
+        _wait_until(lambda: saver.state() == tango.DevState.ON, "the saver does not listen", saver)
+        published = 0
+        for step in STEPS:
+            for scan in step:
+                console.print(f"[bold]{scan.what}[/] → {scan.file}")
+            published += len(_publish(step, redis_url, data, speed))
+        _wait_until(
+            lambda total=published: saver.ScansSaved + saver.ScansFailed >= total,
+            "not every scan was saved",
+            saver,
+        )
+        saver.Stop()
+        _wait_until(lambda: saver.state() == tango.DevState.OFF, "the saver does not stop", saver)
+
+
+def _publish(step: Sequence[DemoScan], redis_url: str, data: Path, speed: float) -> list[str]:
+    def publish(scan: DemoScan) -> list[str]:
+        recording = recordings_folder() / f"{scan.recording}.json.gz"
+        return replay(recording, redis_url, data, speed=speed, session=_SESSION, file=scan.file)
+
+    with ThreadPoolExecutor(len(step)) as pool:
+        return [key for keys in pool.map(publish, step) for key in keys]
+
+
+def _wait_until(condition: Any, complaint: str, saver: tango.DeviceProxy) -> None:
+    deadline = time.monotonic() + _SAVE_TIMEOUT_S
+    while not condition():
+        if time.monotonic() > deadline:
+            raise EngineError(f"{complaint}: {saver.status()}")
+        time.sleep(0.05)
+
+
+def _compare(data: Path) -> tuple[list[str], int]:
+    """All points of all files against the recordings: the differences, and how many values."""
+    differences, n_values = [], 0
+    for scan in (scan for step in STEPS for scan in step):
+        recording = recordings_folder() / f"{scan.recording}.json.gz"
+        for channel in published_channels(recording):
+            text = difference(data / scan.file, channel.dataset, channel.values)
+            if text:
+                differences.append(f"{scan.file}: {text}")
+            n_values += channel.values.size
+    return differences, n_values
+
+
+def _show_file(console: Console, file: Path) -> None:
+    branches = [Tree(f"[bold]{file.name}[/]")]
+    for line in tree(file):
+        del branches[line.depth + 1 :]
+        branches.append(branches[-1].add(f"{line.name} [dim]{line.text}[/]", highlight=False))
+    console.print(branches[0])
+
+
+def _explain_opening(console: Console, data: Path, *, kept: bool) -> None:
+    folder = str(data) if kept else "FOLDER"
+    if kept:
+        console.print(f"The files are in {folder}. Open one, also while its scan runs:")
+    else:
+        console.print("The files are removed now; --output FOLDER keeps them. Open one with:")
+    code = (
+        f"import h5py; f = h5py.File('{folder}/step.h5', locking=False);"
+        " print(f['1.1/measurement/diode'][:])"
+    )
+    console.print(f"  silx view {folder}/step.h5", highlight=False)
+    console.print(f'  python -c "{code}"', highlight=False, soft_wrap=True)
