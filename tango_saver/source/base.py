@@ -26,6 +26,17 @@ class ScanSource(Protocol):
             ProtocolVersionError: the database is not BLISS's, or too new.
         """
 
+    def entry_at(self, moment: float) -> str:
+        """Where the history of scans stood at a moment of ``time.monotonic()``, not later.
+
+        By the clock of Redis, so that a scan published after that moment comes behind it,
+        however late the call is.
+
+        Raises:
+            RedisUnreachableError: Redis does not answer.
+            ProtocolVersionError: see ``last_entry``.
+        """
+
     def new_scans(
         self, since: str, timeout_s: float
     ) -> tuple[Sequence[ScanAnnouncement], str, Sequence[str]]:

@@ -1,0 +1,126 @@
+"""Hears of new scans: one thread per stretch of listening."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tango_saver.errors import SaverError
+from tango_saver.model.scan import ScanAnnouncement
+from tango_saver.model.settings import SaverSettings
+from tango_saver.source import open_source
+from tango_saver.source.base import ScanSource
+
+_LOG = logging.getLogger(__name__)
+
+_WAIT_S = 0.2
+"""One wait for new scans, and so how soon Stop is noticed."""
+_DRAIN_S = 0.01
+_RETRY_S = (0.2, 5.0)
+"""First and longest pause after an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What came of one wait."""
+
+    listener: Listener
+    scans: Sequence[ScanAnnouncement]
+    entry: str
+    warnings: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Deaf:
+    """Nothing can be heard at present; it is tried again."""
+
+    listener: Listener
+    error: SaverError
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """The listener has ended; everything that was created before Stop was heard."""
+
+    listener: Listener
+
+
+class Listener:
+    """Announces all scans that are created between its start and its stop.
+
+    Both moments are looked up in the history by Redis's own clock, so it does not matter how
+    long the connection takes, nor whether Redis answers at that moment.
+
+    Args:
+        settings: URL and timeout are used.
+        tell: called from the listener's thread.
+    """
+
+    def __init__(
+        self, settings: SaverSettings, tell: Callable[[Heard | Deaf | Silent], None]
+    ) -> None:
+        self._settings = settings
+        self._tell = tell
+        self._started = time.monotonic()
+        self._stopped = 0.0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Hear nothing that is created from now on; returns at once."""
+        if not self._stopping.is_set():
+            self._stopped = time.monotonic()
+            self._stopping.set()
+
+    def _run(self) -> None:
+        pause = _RETRY_S[0]
+        position = ""
+        source: ScanSource | None = None
+        while not self._stopping.is_set() or source is not None:
+            try:
+                source = source or open_source(self._settings)
+                if not position:
+                    position = source.entry_at(self._started)
+                if self._stopping.is_set():
+                    self._hear_the_rest(source, position)
+                    break
+                scans, position, warnings = source.new_scans(position, _WAIT_S)
+                self._tell(Heard(self, scans, position, warnings))
+                pause = _RETRY_S[0]
+            except SaverError as error:
+                self._tell(Deaf(self, error))
+                if self._stopping.is_set():
+                    break
+                self._stopping.wait(pause)
+                pause = min(2 * pause, _RETRY_S[1])
+            except Exception as error:
+                # A defect must not leave the saver deaf without a word.
+                _LOG.exception("Listening for scans failed")
+                self._tell(Deaf(self, SaverError(f"{type(error).__name__}: {error}")))
+                if self._stopping.is_set():
+                    break
+                self._stopping.wait(_RETRY_S[1])
+        if source is not None:
+            source.close()
+        self._tell(Silent(self))
+
+    def _hear_the_rest(self, source: ScanSource, position: str) -> None:
+        """The scans that were created before Stop and have not been read yet."""
+        end = _order(source.entry_at(self._stopped))
+        while _order(position) <= end:
+            scans, reached, warnings = source.new_scans(position, _DRAIN_S)
+            if reached == position:
+                return
+            position = reached
+            in_time = [scan for scan in scans if _order(scan.entry) <= end]
+            self._tell(Heard(self, in_time, position, warnings))
+
+
+def _order(entry: str) -> tuple[int, int]:
+    """Entries of a Redis stream, ``<milliseconds>-<number>``, as numbers."""
+    milliseconds, _, number = entry.partition("-")
+    return int(milliseconds), int(number or 0)

@@ -1,0 +1,106 @@
+"""What the conductor and its workers say to each other: typed, and never pickled."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from tango_saver.errors import EngineError
+from tango_saver.model.report import ScanProgress, ScanReport
+from tango_saver.model.settings import SaverSettings
+
+
+class Configure(msgspec.Struct, frozen=True, tag=True):
+    """The first message to a worker."""
+
+    settings: SaverSettings
+
+
+class SaveScan(msgspec.Struct, frozen=True, tag=True):
+    """Save this scan; the target is a checked, resolved path."""
+
+    key: str
+    session: str
+    name: str
+    number: int
+    target: str
+    attempt: int = 0
+    """How many workers died while they saved it."""
+    started_at: float = 0.0
+    """Seconds since the epoch when saving first began."""
+
+
+class EndScan(msgspec.Struct, frozen=True, tag=True):
+    """Finish what there is of this scan, now."""
+
+    key: str
+
+
+class Leave(msgspec.Struct, frozen=True, tag=True):
+    """Flush and close every file, keep the journals, exit."""
+
+
+Order: TypeAlias = Configure | SaveScan | EndScan | Leave
+
+
+class ProgressMade(msgspec.Struct, frozen=True, tag=True):
+    """The scans whose progress changed since the last such message."""
+
+    scans: tuple[ScanProgress, ...]
+
+
+class ScanEnded(msgspec.Struct, frozen=True, tag=True):
+    """The scan is finished, for better or worse; its worker has forgotten it."""
+
+    report: ScanReport
+
+
+class TargetClosed(msgspec.Struct, frozen=True, tag=True):
+    """The worker does not hold this file any more."""
+
+    target: str
+
+
+class LogLine(msgspec.Struct, frozen=True, tag=True):
+    """One record of the worker's logging."""
+
+    level: int
+    logger: str
+    text: str
+
+
+News: TypeAlias = ProgressMade | ScanEnded | TargetClosed | LogLine
+
+_ENCODER = msgspec.msgpack.Encoder()
+_ORDERS: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)
+_NEWS: msgspec.msgpack.Decoder[News] = msgspec.msgpack.Decoder(News)
+
+
+def encode(message: Order | News) -> bytes:
+    """The bytes of one message."""
+    return _ENCODER.encode(message)
+
+
+def decode_order(data: bytes) -> Order:
+    """A message to a worker.
+
+    Raises:
+        EngineError: the bytes are none.
+    """
+    try:
+        return _ORDERS.decode(data)
+    except msgspec.MsgspecError as error:
+        raise EngineError(f"a worker got an order that it cannot read: {error}") from error
+
+
+def decode_news(data: bytes) -> News:
+    """A message from a worker.
+
+    Raises:
+        EngineError: the bytes are none.
+    """
+    try:
+        return _NEWS.decode(data)
+    except msgspec.MsgspecError as error:
+        raise EngineError(f"a worker sent a message that cannot be read: {error}") from error

@@ -1,0 +1,227 @@
+"""The worker processes as the conductor sees them: started, chosen, fed, replaced."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import multiprocessing.forkserver
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from types import ModuleType
+from typing import Protocol
+
+from tango_saver.engine import worker as worker_process
+from tango_saver.engine.messages import Configure, Leave, News, decode_news
+from tango_saver.engine.outbox import Outbox
+from tango_saver.errors import EngineError, WorkerDiedError
+from tango_saver.model.settings import SaverSettings
+
+_CONTEXT = multiprocessing.get_context("forkserver")
+_LEAVE_S = 3.0
+"""Beyond its deadline a worker that does not leave is killed."""
+
+
+class _Process(Protocol):
+    """The part of a multiprocessing process that is used here."""
+
+    pid: int | None
+    exitcode: int | None
+
+    def start(self) -> None: ...
+    def join(self, timeout: float | None = None) -> None: ...
+    def kill(self) -> None: ...
+
+
+@contextlib.contextmanager
+def _main_module_hidden() -> Iterator[None]:
+    """Keep multiprocessing from importing the main program into every worker.
+
+    It would load Tango, pytest or whatever else the program is made of, and run a script
+    that has no ``__name__`` guard a second time.
+    """
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
+
+
+_starting = threading.Lock()
+
+
+def warm_up() -> None:
+    """Start the fork server, which loads what all workers need; returns before it has.
+
+    To be called early in a program that will have many threads or a Tango server in it.
+    """
+    with _starting, _main_module_hidden():
+        _CONTEXT.set_forkserver_preload(["tango_saver.engine.preload"])
+        multiprocessing.forkserver.ensure_running()
+
+
+@dataclass(eq=False)
+class Worker:
+    """One worker process."""
+
+    number: int
+    process: _Process
+    connection: Connection
+    outbox: Outbox
+    scans: set[str] = field(default_factory=set)
+    """Keys of the scans that it was given and has not ended."""
+    leaving: bool = False
+    listening: threading.Thread | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self.process.pid or 0
+
+
+class WorkerPool:
+    """Chooses the worker of each target; all methods are for one thread.
+
+    Args:
+        settings: handed to each worker.
+        on_news: called from a thread per worker with each message.
+        on_gone: called from that thread, last, when the process has ended.
+    """
+
+    def __init__(
+        self,
+        settings: SaverSettings,
+        on_news: Callable[[Worker, News], None],
+        on_gone: Callable[[Worker, WorkerDiedError], None],
+    ) -> None:
+        self._settings = settings
+        self._on_news = on_news
+        self._on_gone = on_gone
+        self._workers: list[Worker] = []
+        self._owners: dict[str, Worker] = {}
+        self._started = 0
+
+    def __len__(self) -> int:
+        return len(self._workers)
+
+    def processes(self) -> tuple[int, ...]:
+        """Process ids of the workers alive."""
+        return tuple(worker.pid for worker in self._workers)
+
+    def worker_for(self, target: str) -> Worker:
+        """The worker that owns the target, or the one that will.
+
+        Raises:
+            EngineError: no process can be started.
+        """
+        owner = self._owners.get(target)
+        if owner is None or owner.leaving:
+            owner = self._owners[target] = self._choose()
+        return owner
+
+    def _choose(self) -> Worker:
+        owners = set(map(id, self._owners.values()))
+        free = [worker for worker in self._workers if id(worker) not in owners]
+        if free:
+            return free[0]
+        if len(self._workers) < self._settings.workers:
+            return self._start()
+        return min(self._workers, key=lambda worker: len(worker.scans))
+
+    def keep_spare(self) -> None:
+        """Have one worker more than is busy, within the limit.
+
+        Raises:
+            EngineError: no process can be started.
+        """
+        busy = {id(worker) for worker in self._owners.values()}
+        if len(busy) == len(self._workers) < self._settings.workers:
+            self._start()
+
+    def release(self, worker: Worker, target: str, *, still_used: bool) -> None:
+        """The worker has closed the target; unless scans of it are on their way to it."""
+        if not still_used and self._owners.get(target) is worker:
+            del self._owners[target]
+
+    def forget(self, worker: Worker) -> None:
+        """The process has ended; its targets are free."""
+        if worker in self._workers:
+            self._workers.remove(worker)
+        self._owners = {
+            target: owner for target, owner in self._owners.items() if owner is not worker
+        }
+
+    def leave(self) -> None:
+        """Tell all workers to flush, close and exit; returns at once."""
+        for worker in self._workers:
+            worker.leaving = True
+            worker.outbox.put(Leave())
+
+    def end(self) -> None:
+        """Wait for the workers that leave; kill those that do not."""
+        deadline = time.monotonic() + _LEAVE_S
+        for worker in self._workers:
+            if worker.listening is not None:
+                worker.listening.join(max(0.0, deadline - time.monotonic()))
+                if worker.listening.is_alive():
+                    worker.process.kill()
+                    worker.listening.join(_LEAVE_S)
+
+    def _start(self) -> Worker:
+        ours, theirs = _CONTEXT.Pipe(duplex=True)
+        self._started += 1
+        try:
+            with _starting, _main_module_hidden():
+                _CONTEXT.set_forkserver_preload(["tango_saver.engine.preload"])
+                process = _CONTEXT.Process(
+                    target=worker_process.main,
+                    args=(theirs,),
+                    name=f"tango_saver worker {self._started}",
+                    daemon=True,
+                )
+                process.start()
+        except (OSError, EOFError) as error:
+            ours.close()
+            raise EngineError(
+                f"no worker process can be started: {error}",
+                advice="Check the limits on processes, memory and open files",
+            ) from error
+        finally:
+            theirs.close()
+        worker = Worker(
+            self._started, process, ours, Outbox(ours, f"to worker {self._started}")
+        )
+        worker.outbox.put(Configure(self._settings))
+        self._workers.append(worker)
+        worker.listening = threading.Thread(
+            target=self._listen, args=(worker,), name=f"from worker {worker.number}", daemon=True
+        )
+        worker.listening.start()
+        return worker
+
+    def _listen(self, worker: Worker) -> None:
+        """Hand on what the worker says until its pipe ends, which is when it dies."""
+        reason = ""
+        try:
+            while True:
+                self._on_news(worker, decode_news(worker.connection.recv_bytes()))
+        except (EOFError, OSError):
+            pass  # the end of the pipe is the end of the process
+        except EngineError as error:
+            reason = f" ({error.fact})"
+        worker.process.join(_LEAVE_S)
+        if worker.process.exitcode is None:
+            worker.process.kill()
+            worker.process.join(_LEAVE_S)
+        worker.outbox.close(_LEAVE_S)
+        worker.connection.close()
+        self._on_gone(
+            worker,
+            WorkerDiedError(
+                f"worker process {worker.pid} ended with code {worker.process.exitcode}{reason}"
+            ),
+        )
