@@ -1,0 +1,95 @@
+"""A beamline of real BLISS, started once per test run; the saver anew for every test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+import tango
+from bliss.beamline import DEVICE, SERVER_INSTANCE, SESSION, Beacon, BlissShell
+from bliss.make_environment import NoEnvironmentError, default_folder, make
+
+from tango_saver.control.register import register
+from tango_saver.demo.processes import SaverServer, TangoDatabase
+from tango_saver.demo.redis_server import RedisServer
+
+
+@dataclass(frozen=True, slots=True)
+class Beamline:
+    """The servers of BLISS, and where its scans go."""
+
+    beacon: Beacon
+    redis_url: str
+    data_root: Path
+    state_directory: Path
+
+
+@pytest.fixture(scope="session")
+def bliss_python() -> Path:
+    """The interpreter that has BLISS; installed at the first run."""
+    try:
+        return make(default_folder())
+    except NoEnvironmentError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def beamline(bliss_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Beamline]:
+    """Redis for data, Redis for settings, Beacon with its Tango database."""
+    folder = tmp_path_factory.mktemp("beamline")
+    data_root, state_directory = folder / "data", folder / "state"
+    with (
+        RedisServer(folder / "data_redis", max_memory_mb=512) as data,
+        RedisServer(folder / "settings_redis", max_memory_mb=512, modules=False) as settings,
+    ):
+        with redis.Redis.from_url(data.url) as client:
+            client.flushall()  # Beacon prepares an empty database in its own way
+            client.function_flush()
+        names = {
+            "REDIS_URL": data.url,
+            "DATA_ROOT": str(data_root),
+            "STATE_DIRECTORY": str(state_directory),
+        }
+        with Beacon(bliss_python, folder, data.url, settings.url, names) as beacon:
+            yield Beamline(beacon, data.url, data_root, state_directory)
+
+
+@pytest.fixture(scope="session")
+def session(
+    bliss_python: Path, beamline: Beamline, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[BlissShell]:
+    """The BLISS session of a user, who leaves saving to a program of its own."""
+    folder = tmp_path_factory.mktemp("shell")
+    with BlissShell(bliss_python, beamline.beacon.environment, folder) as shell:
+        shell.enter("SCAN_SAVING.writer = 'external'")
+        shell.enter(f"SCAN_SAVING.base_path = {str(beamline.data_root)!r}")
+        yield shell
+
+
+@pytest.fixture
+def saver(beamline: Beamline, tmp_path: Path) -> Iterator[tango.DeviceProxy]:
+    """The device server as Beacon's YAML declares it, started as a process."""
+    with SaverServer(beamline.beacon, SERVER_INSTANCE, DEVICE, tmp_path) as server:
+        yield tango.DeviceProxy(server.device)
+
+
+@pytest.fixture
+def saver_elsewhere(beamline: Beamline, tmp_path: Path) -> Iterator[tango.DeviceProxy]:
+    """The device server registered in a Tango database that BLISS knows nothing of."""
+    with TangoDatabase(tmp_path) as database:
+        register(
+            tango.Database("127.0.0.1", database.port),
+            server_instance=f"TangoSaver/{SERVER_INSTANCE}",
+            device=DEVICE,
+            properties={
+                "session": [SESSION],
+                "redis_url": [beamline.redis_url],
+                "allowed_roots": [str(beamline.data_root)],
+                "state_directory": [str(tmp_path / "state")],
+            },
+        )
+        with SaverServer(database, SERVER_INSTANCE, DEVICE, tmp_path) as server:
+            yield tango.DeviceProxy(server.device)

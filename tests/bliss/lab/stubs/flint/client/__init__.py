@@ -1,0 +1,1 @@
+"""The plot window, always closed."""
