@@ -49,9 +49,7 @@ def main() -> int:
     _print_table(results)
     if options.json:
         options.json.write_text(json.dumps([asdict(run) for run in results], indent=1))
-    return (
-        1 if any(run.differences or run.note.startswith("not complete") for run in results) else 0
-    )
+    return 0 if all(run.complete for run in results) else 1
 
 
 def _options() -> argparse.Namespace:
@@ -111,7 +109,7 @@ def _print_table(results: Sequence[Measured]) -> None:
 
 
 def _equal(runs: Sequence[Measured]) -> str:
-    good = sum(not run.differences for run in runs)
+    good = sum(run.complete for run in runs)
     return f"{good} of {len(runs)}"
 
 

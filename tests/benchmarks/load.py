@@ -83,7 +83,7 @@ PRESETS = {
         "8 scans at once, flat out for 10 s",
         n_scans=8, scalars=4, spectra=1, points=20_000, block=10, seconds=10.0,
     ),
-    "canary": Preset("a scan that shows that a writer is ready", scalars=2, points=3, rate_hz=100.0),
+    "canary": Preset("a sign that a writer is ready", scalars=2, points=3, rate_hz=100.0),
 }  # fmt: skip
 
 

@@ -45,12 +45,17 @@ class Measured:
     figures: Mapping[str, float]
     differences: list[str] = field(default_factory=list)
     note: str = ""
+    """What the writer complained of."""
+    complete: bool = True
+    """Whether every file was complete in time and every value equal."""
 
 
 def measure(writer: Writer, name: str, folder: Path, *, points: int, timeout_s: float) -> Measured:
     """Let a writer save a load.
 
     Args:
+        writer: is started for this alone and ended.
+        name: of the preset.
         folder: made anew and removed at the end.
         points: per channel, 0 for the preset's own.
         timeout_s: longest wait for complete files after all was published.
@@ -128,14 +133,20 @@ def _saved(
         "cpu_s": cpu,
         "cpu_s_per_gb": cpu / megabytes * 1000,
         "peak_memory_mb": watched.peak_memory_mb(),
-        "file_mb": sum(file.stat().st_size for file in {s.path for s in scans} if file.exists())
-        / 1e6,
+        "file_mb": _file_megabytes(scans),
         "megabytes": megabytes,
     } | _visibility_figures(seen, expected)
     if preset.catch_up and preset.n_scans > 1:
         figures["scans_per_s"] = preset.n_scans / wall
     differences = _read_back(expected, folder)
-    return Measured(writer.name, name, figures, differences, note or _errors(watched))
+    return Measured(
+        writer=writer.name,
+        preset=name,
+        figures=figures,
+        differences=differences,
+        note=note or _errors(watched),
+        complete=not differences and not note,
+    )
 
 
 def _wait_until_saved(
@@ -167,6 +178,11 @@ def _megabytes(scans: Sequence[ScanLoad], expected: dict[str, Any]) -> float:
         )
         / 1e6
     )
+
+
+def _file_megabytes(scans: Sequence[ScanLoad]) -> float:
+    files = {scan.path for scan in scans}
+    return sum(file.stat().st_size for file in files if file.exists()) / 1e6
 
 
 def _read_back(expected: dict[str, Any], folder: Path) -> list[str]:

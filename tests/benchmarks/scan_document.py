@@ -33,7 +33,7 @@ class ScanLoad:
     session: str
     keys: dict[str, str] = field(default_factory=lambda: {"scan": new_ulid(), "state": new_ulid()})
     """ULIDs: ``scan``, ``state`` and one for each channel's full name, made at need."""
-    start_time: str = field(default_factory=lambda: _now())
+    start_time: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
 
     @property
     def key(self) -> str:

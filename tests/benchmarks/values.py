@@ -17,6 +17,8 @@ import numpy.typing as npt
 _SCALAR_PERIODS = (99_991, 99_989)
 _SPECTRUM_PERIODS = (997, 991)
 _MEAN_COUNTS = 1000.0
+_LINES = (0.08, 0.19, 0.31, 0.36, 0.52, 0.64)
+_HEIGHTS = (60.0, 250.0, 900.0, 140.0, 40.0, 90.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def _spectra(length: int) -> tuple[npt.NDArray[np.uint32], ...]:
     random = np.random.default_rng(1)
     energy = np.linspace(0.0, 1.0, length)
     mean = 16.0 * np.exp(-3.0 * energy)
-    for centre, height in zip((0.08, 0.19, 0.31, 0.36, 0.52, 0.64), (60, 250, 900, 140, 40, 90)):
+    for centre, height in zip(_LINES, _HEIGHTS, strict=True):
         mean += height * np.exp(-0.5 * ((energy - centre) / 0.006) ** 2)
     return tuple(
         random.poisson(mean / 2, (period, length)).astype("<u4") for period in _SPECTRUM_PERIODS

@@ -36,6 +36,13 @@ class Watch:
         self.not_opened = 0
         self.wrong_values = 0
 
+    def warm_up(self) -> None:
+        """Compute the tables of values before time counts."""
+        for scans in self._files.values():
+            for _, channels in scans:
+                for channel in channels:
+                    channel.values(0, 1)
+
     def look(self) -> None:
         """Open every file once."""
         for path, scans in self._files.items():
@@ -68,9 +75,7 @@ def main() -> None:
     """Watch until told to end."""
     expected, result, period = sys.argv[1:4]
     watch = Watch(json.loads(Path(expected).read_text()))
-    for _, channels in (item for group in watch._files.values() for item in group):  # noqa: SLF001
-        for channel in channels:
-            channel.values(0, 1)
+    watch.warm_up()
     while True:
         started = time.monotonic()
         watch.look()

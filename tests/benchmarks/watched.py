@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 _SAMPLE_S = 0.05
@@ -31,7 +32,7 @@ class WatchedWriter:
         self._ended = threading.Event()
         self._peak = 0
 
-    def __enter__(self) -> WatchedWriter:
+    def __enter__(self) -> Self:
         with self._log.open("wb") as output:
             self._process = subprocess.Popen(
                 self._command,
@@ -76,9 +77,7 @@ class WatchedWriter:
         """Process ids of the writer and all that it started."""
         leader = self.pid
         pids = (int(name.name) for name in Path("/proc").iterdir() if name.name.isdigit())
-        return [
-            pid for pid in pids if len(stat := _stat(pid)) > 1 and int(stat[_SESSION]) == leader
-        ]
+        return [pid for pid in pids if _session(pid) == leader]
 
     @property
     def pid(self) -> int:
@@ -131,6 +130,11 @@ def _stat(pid: int) -> list[str]:
     except OSError:
         return ["Z"]
     return text.rpartition(")")[2].split()
+
+
+def _session(pid: int) -> int:
+    stat = _stat(pid)
+    return int(stat[_SESSION]) if len(stat) > _SESSION else 0
 
 
 def _descriptors(pid: int) -> list[str]:
