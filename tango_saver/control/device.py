@@ -1,0 +1,221 @@
+"""The device server ``TangoSaver``: a thin Tango face on the saver."""
+
+from __future__ import annotations
+
+import io
+import logging
+import sys
+from collections.abc import Sequence
+
+import tango
+from tango import GreenMode
+from tango.server import command, device_property, run
+
+from tango_saver import __version__
+from tango_saver.control.attributes import ShowingDevice
+from tango_saver.control.events import EventPublisher
+from tango_saver.control.logs import DeviceLogHandler, log_to
+from tango_saver.control.properties import configuration_from
+from tango_saver.control.refusals import refusals
+from tango_saver.control.register import CLASS_NAME
+from tango_saver.control.savers import Savers
+from tango_saver.control.shown import Snapshot
+from tango_saver.engine.pool import warm_up
+from tango_saver.errors import SaverError
+from tango_saver.model.settings import SaverSettings
+
+_log = logging.getLogger(__name__)
+_DEFAULTS = SaverSettings()
+
+_events = EventPublisher()
+_savers = Savers(_events.put, _events.refresh)
+_logs = DeviceLogHandler()
+
+
+def _doc(text: str) -> str:
+    return f"{text} Takes effect at Init."
+
+
+class TangoSaver(ShowingDevice):
+    """Saves the scans of a BLISS session from Redis into NeXus/HDF5 files, live."""
+
+    green_mode = GreenMode.Synchronous
+
+    session = device_property(
+        dtype=str,
+        default_value=_DEFAULTS.session,
+        doc=_doc('Name of the BLISS session whose scans are saved, "*" for every session.'),
+    )
+    redis_url = device_property(
+        dtype=str,
+        default_value=_DEFAULTS.redis_url,
+        doc=_doc(
+            "URL of the Redis that BLISS publishes scans into, such as redis://host:port."
+            " Not used if beacon_host is set."
+        ),
+    )
+    beacon_host = device_property(
+        dtype=str,
+        default_value="",
+        doc=_doc("Beacon as host:port; it is asked for the URL of Redis. Empty: it is not asked."),
+    )
+    layout = device_property(
+        dtype=str, default_value=_DEFAULTS.layout, doc=_doc("Layout of the files.")
+    )
+    data_writers = device_property(
+        dtype=(str,),
+        default_value=list(_DEFAULTS.data_writers),
+        doc=_doc("Values of SCAN_SAVING.writer whose scans are saved, one per line."),
+    )
+    allowed_roots = device_property(
+        dtype=(str,),
+        default_value=list(_DEFAULTS.allowed_roots),
+        doc=_doc(
+            "Folders below which files may be written, one per line. Empty: every absolute path."
+        ),
+    )
+    workers = device_property(
+        dtype=int,
+        default_value=_DEFAULTS.workers,
+        doc=_doc("Largest number of worker processes; files share them beyond that."),
+    )
+    publisher_timeout = device_property(
+        dtype=float,
+        default_value=_DEFAULTS.publisher_timeout_s,
+        doc=_doc("Seconds of silence after which a scan is closed as PUBLISHER_LOST. 0: never."),
+    )
+    redis_timeout = device_property(
+        dtype=float,
+        default_value=_DEFAULTS.redis_timeout_s,
+        doc=_doc("Longest wait for one answer of Redis, in seconds."),
+    )
+    flush_period = device_property(
+        dtype=float,
+        default_value=_DEFAULTS.flush_period_s,
+        doc=_doc("Seconds after which points are visible to readers of the file at the latest."),
+    )
+    disk_warning = device_property(
+        dtype=float,
+        default_value=_DEFAULTS.disk_warning_gb,
+        doc=_doc("Free disk space in GB below which the state is ALARM."),
+    )
+    disk_minimum = device_property(
+        dtype=float,
+        default_value=_DEFAULTS.disk_minimum_gb,
+        doc=_doc("Free disk space in GB below which a new scan is refused."),
+    )
+    state_directory = device_property(
+        dtype=str,
+        default_value=_DEFAULTS.state_directory,
+        doc=_doc(
+            "Folder for what survives a restart. Empty: $XDG_STATE_HOME/tango_saver,"
+            " or ~/.local/state/tango_saver."
+        ),
+    )
+    auto_start = device_property(
+        dtype=bool,
+        default_value=True,
+        doc=_doc("Whether the device listens as soon as it is there, without Start."),
+    )
+    finish_timeout = device_property(
+        dtype=float,
+        default_value=60.0,
+        doc=_doc(
+            "Seconds that running scans get to finish when the server is ended; keep it below"
+            " the time after which systemd or Starter kills the server."
+        ),
+    )
+
+    def init_device(self) -> None:
+        """Read the properties and work with them; a wrong one is a FAULT, never an exception."""
+        self._saver = _savers.take(self.get_name())
+        _logs.attach(self)
+        _events.attach(self)
+        try:
+            super().init_device()
+            self.add_version_info(CLASS_NAME, __version__)
+            self._saver.configure(configuration_from(self))
+        except Exception as error:  # noqa: BLE001 - what escaped would end the whole server
+            self._saver.refuse(_fault(error))
+
+    def delete_device(self) -> None:
+        """Called by Init and at restarts, where scans go on; and when the server ends."""
+        _events.detach(self)
+        _logs.detach(self)
+        if tango.Util.instance().is_svr_shutting_down():
+            _savers.end_all()
+        else:
+            _savers.leave(self.get_name())
+        super().delete_device()
+
+    def snapshot(self) -> Snapshot:
+        """What the device shows now."""
+        return self._saver.snapshot()
+
+    @command(doc_in="Listen for scans. Ignored if it does already.")
+    def Start(self) -> None:
+        """Listen for scans."""
+        with refusals("Start"):
+            self._saver.start()
+
+    @command(
+        doc_in="Take no new scan from now on and finish the running ones: MOVING, then OFF."
+        " Returns at once."
+    )
+    def Stop(self) -> None:
+        """Take no new scan and finish the running ones."""
+        with refusals("Stop"):
+            self._saver.stop()
+
+    @command(doc_in="Key of a scan in Redis, to be saved also if the device does not listen.")
+    def SaveScan(self, key: str) -> None:
+        """Save one scan on demand."""
+        with refusals("SaveScan"):
+            self._saver.save_scan(key)
+
+    @command(doc_in="Key or number_name of a running scan. What is there is kept and closed.")
+    def StopScan(self, key: str) -> None:
+        """End the saving of one scan."""
+        with refusals("StopScan"):
+            self._saver.stop_scan(key)
+
+    @command(doc_in="Acknowledge errors and warnings: ALARM ends if the cause is gone.")
+    def Reset(self) -> None:
+        """Acknowledge errors and warnings."""
+        with refusals("Reset"):
+            self._saver.reset()
+
+
+def _fault(error: Exception) -> str:
+    """The Status for what kept the device from working."""
+    if isinstance(error, SaverError):
+        fault = f"{error}."
+    elif isinstance(error, tango.DevFailed):
+        fault = f"{error.args[0].desc}. Run Init when that is corrected."
+    elif isinstance(error, ValueError):
+        fault = f"{error}. Correct the property and run Init."  # PyTango's words, with its name
+    else:
+        _log.error("The device cannot be initialised", exc_info=error)
+        return f"{type(error).__name__}: {error}. See the log, then run Init."
+    _log.error("%s", fault)
+    return fault
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the console script ``TangoSaver``; ends when the server is ended.
+
+    Args:
+        arguments: those of the command line after the program's name.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    log_to(_logs)
+    warm_up()
+    try:
+        run(
+            [TangoSaver],
+            [CLASS_NAME, *(sys.argv[1:] if arguments is None else arguments)],
+            raises=True,
+        )
+    finally:
+        _savers.end_all()

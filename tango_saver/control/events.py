@@ -1,0 +1,140 @@
+"""The one thread that pushes the events of all devices of the server.
+
+Commands and the saver only leave a snapshot here and go on: pushing needs the monitor of
+the device, which the command that is being carried out holds.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+import tango
+from tango.server import Device
+
+from tango_saver.control.shown import ShownAttribute, Snapshot, Value, shown_attributes, tango_text
+
+_log = logging.getLogger(__name__)
+_STATE = "State"
+_STATUS = "Status"
+_PATIENCE_S = 30.0
+"""A device whose commands keep its monitor for longer misses events."""
+
+
+@dataclass(eq=False)
+class _Audience:
+    """One attached device: what is to be pushed, and what was."""
+
+    device: Device
+    attributes: dict[str, ShownAttribute]
+    waiting: deque[Snapshot] = field(default_factory=deque)
+    is_stale: bool = True
+    """Whether the device is to be asked for its snapshot once nothing waits."""
+    pushed: dict[str, object] = field(default_factory=dict)
+
+
+class EventPublisher:
+    """Pushes change and archive events; every state in its order, of values the newest.
+
+    A snapshot replaces the one that waits, unless the state differs: a client sees every
+    state, and with each state the values that belong to it. The state is pushed last: who
+    waits for it finds all else up to date.
+    """
+
+    def __init__(self) -> None:
+        self._audiences: dict[str, _Audience] = {}
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def attach(self, device: Device) -> None:
+        """Declare the events of the device and begin to push; all values count as new."""
+        attributes = shown_attributes(type(device))
+        for name in (*attributes, _STATE, _STATUS):
+            device.set_change_event(name, True, False)  # noqa: FBT003 - Tango's signature
+            device.set_archive_event(name, True, False)  # noqa: FBT003 - Tango's signature
+        with self._changed:
+            self._audiences[device.get_name()] = _Audience(device, attributes)
+            self._changed.notify()
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="events", daemon=True)
+                self._thread.start()
+
+    def detach(self, device: Device) -> None:
+        """Push nothing any more for this device; what waits is dropped."""
+        with self._changed:
+            audience = self._audiences.get(device.get_name())
+            if audience is not None and audience.device is device:
+                del self._audiences[device.get_name()]
+
+    def put(self, device_name: str, snapshot: Snapshot) -> None:
+        """Leave a snapshot to be pushed; never waits, may be called from every thread."""
+        with self._changed:
+            audience = self._audiences.get(device_name)
+            if audience is None:
+                return
+            waiting = audience.waiting
+            if waiting and waiting[-1].status.state is snapshot.status.state:
+                waiting.pop()
+            waiting.append(snapshot)
+            self._changed.notify()
+
+    def refresh(self, device_name: str) -> None:
+        """Ask the device for its snapshot once nothing waits, and push what changed."""
+        with self._changed:
+            audience = self._audiences.get(device_name)
+            if audience is not None:
+                audience.is_stale = True
+                self._changed.notify()
+
+    def _run(self) -> None:
+        with tango.EnsureOmniThread():
+            while True:
+                audience, snapshot = self._next()
+                try:
+                    self._publish(audience, snapshot or audience.device.snapshot())
+                except Exception:  # noqa: BLE001 - the thread serves all devices and must not end
+                    _log.exception("events of %s could not be pushed", audience.device.get_name())
+
+    def _next(self) -> tuple[_Audience, Snapshot | None]:
+        with self._changed:
+            while True:
+                for audience in self._audiences.values():
+                    if audience.waiting:
+                        return audience, audience.waiting.popleft()
+                    if audience.is_stale:
+                        audience.is_stale = False
+                        return audience, None
+                self._changed.wait()
+
+    def _publish(self, audience: _Audience, snapshot: Snapshot) -> None:
+        values: dict[str, Value | tango.DevState] = {
+            name: shown.value(snapshot) for name, shown in audience.attributes.items()
+        }
+        values[_STATUS] = tango_text(snapshot.status.status)
+        values[_STATE] = tango.DevState.names[snapshot.status.state.value]
+        for name, value in values.items():
+            # NaN differs from itself, its text does not
+            if audience.pushed.get(name) != repr(value):
+                self._push(audience, name, value)
+                audience.pushed[name] = repr(value)
+
+    def _push(self, audience: _Audience, name: str, value: object) -> None:
+        deadline = time.monotonic() + _PATIENCE_S
+        while self._is_attached(audience):
+            try:
+                audience.device.push_change_event(name, value)
+                audience.device.push_archive_event(name, value)
+            except tango.DevFailed as error:
+                # a command has kept the monitor for more than three seconds
+                if time.monotonic() > deadline:
+                    raise
+                _log.warning("event of %s is late: %s", name, error.args[0].desc)
+            else:
+                return
+
+    def _is_attached(self, audience: _Audience) -> bool:
+        with self._changed:
+            return self._audiences.get(audience.device.get_name()) is audience

@@ -1,0 +1,71 @@
+"""The savers of all devices of the server, by device name."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from tango_saver.control.saver import Saver
+from tango_saver.control.shown import Snapshot
+
+_RETURN_S = 20.0
+"""A device that is being restarted is back long before."""
+
+
+class Savers:
+    """Keeps a saver while its device is restarted; ends those whose device does not return.
+
+    Args:
+        publish: takes the name of the device and its new snapshot.
+        refresh: takes the name of the device whose snapshot is to be asked for.
+    """
+
+    def __init__(
+        self, publish: Callable[[str, Snapshot], None], refresh: Callable[[str], None]
+    ) -> None:
+        self._publish = publish
+        self._refresh = refresh
+        self._lock = threading.Lock()
+        self._savers: dict[str, Saver] = {}
+        self._farewells: dict[str, threading.Timer] = {}
+
+    def take(self, device_name: str) -> Saver:
+        """The saver of a device, the same as before a restart of the device."""
+        with self._lock:
+            farewell = self._farewells.pop(device_name, None)
+            if farewell is not None:
+                farewell.cancel()
+            if device_name not in self._savers:
+                self._savers[device_name] = Saver(
+                    partial(self._publish, device_name), partial(self._refresh, device_name)
+                )
+            return self._savers[device_name]
+
+    def leave(self, device_name: str) -> None:
+        """The device is gone, perhaps to come back at once."""
+        with self._lock:
+            farewell = threading.Timer(_RETURN_S, self._end, (device_name,))
+            farewell.daemon = True
+            self._farewells[device_name] = farewell
+            farewell.start()
+
+    def end_all(self) -> None:
+        """The server ends: finish all running scans within their time, then return."""
+        with self._lock:
+            savers, self._savers = tuple(self._savers.values()), {}
+            farewells, self._farewells = tuple(self._farewells.values()), {}
+        for farewell in farewells:
+            farewell.cancel()
+        closing = [threading.Thread(target=saver.close, daemon=True) for saver in savers]
+        for thread in closing:
+            thread.start()
+        for thread in closing:
+            thread.join()
+
+    def _end(self, device_name: str) -> None:
+        with self._lock:
+            if self._farewells.pop(device_name, None) is None:
+                return
+            saver = self._savers.pop(device_name)
+        saver.close()
