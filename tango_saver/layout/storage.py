@@ -1,0 +1,88 @@
+"""From what a channel's points are to how they lie in the file.
+
+The chunk comes from the expected number of points, never from the size of the first
+block: a channel that sends its first point alone would otherwise be stored in chunks
+of one point. Four rules, the first that fits decides; its name is kept as the reason:
+
+1. text: references to a heap, which no filter reaches;
+2. all expected points together small: one chunk, no filter, nothing to gain;
+3. scalars: chunks big enough that ten million points are a few hundred chunks, and
+   small enough that the last, partial one can be rewritten at every flush;
+4. spectra and images: about one megabyte, so that a chunk is worth a deflate call; a
+   point that is larger itself is cut along its longest dimension.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from tango_saver.model.plan import Filter, Storage
+
+SMALL_TOTAL = 64 * 1024
+"""Bytes of a whole channel below which it is one chunk without filter."""
+LARGEST_CHUNK = 1024 * 1024
+"""Bytes; never exceeded."""
+SCALAR_CHUNK = 512 * 1024
+"""Bytes for scalars whose number is known to be large."""
+ENDLESS_SCALAR_POINTS = 16 * 1024
+"""Points per chunk for scalars whose number is unknown: a slow timescan must not rewrite
+half a megabyte per channel and flush, a fast one not make thousands of chunks."""
+VARYING_CHUNK = 256 * 1024
+"""Bytes where a dimension varies: how much of a chunk is padding is not known."""
+VARYING_EXTENT = 512
+"""Chunk along the one dimension that varies."""
+VARYING_EXTENTS = 64
+"""Chunk along each of several dimensions that vary."""
+TEXT_POINTS = 512
+
+
+def choose_storage(
+    dtype: np.dtype[Any] | None, shape: tuple[int | None, ...], n_points: int | None
+) -> Storage:
+    """Chunk and filter of a channel's dataset.
+
+    Args:
+        dtype: of one value; None for text.
+        shape: of one point, ``()`` for a scalar; None for a dimension that varies.
+        n_points: expected number of points, None if unknown.
+
+    Returns:
+        a chunk of ``1 + len(shape)`` dimensions, each at least 1, of at most 1 MiB.
+    """
+    expected = None if n_points is None else max(n_points, 1)
+    if dtype is None:
+        points = TEXT_POINTS if expected is None else min(expected, TEXT_POINTS)
+        return Storage((points,), Filter.NONE, "text")
+    extents = _extents(shape)
+    itemsize = max(dtype.itemsize, 1)
+    point_bytes = math.prod(extents) * itemsize
+    if expected is not None and expected * point_bytes <= SMALL_TOTAL:
+        return Storage((expected, *extents), Filter.NONE, "small")
+    if not shape:
+        fitting = max(SCALAR_CHUNK // itemsize, 1)
+        points = min(ENDLESS_SCALAR_POINTS, fitting) if expected is None else min(expected, fitting)
+        return Storage((points,), Filter.DEFLATE, "scalars")
+    if point_bytes > LARGEST_CHUNK:
+        return Storage((1, *_cut(extents, itemsize)), Filter.DEFLATE, "large points")
+    varying = None in shape
+    fitting = max((VARYING_CHUNK if varying else LARGEST_CHUNK) // point_bytes, 1)
+    points = fitting if expected is None else min(expected, fitting)
+    return Storage((points, *extents), Filter.DEFLATE, "varying" if varying else "spectra, images")
+
+
+def _extents(shape: tuple[int | None, ...]) -> tuple[int, ...]:
+    """The shape of a point with every dimension at least 1, the varying ones guessed."""
+    guess = VARYING_EXTENT if sum(size is None for size in shape) == 1 else VARYING_EXTENTS
+    return tuple(guess if size is None else max(size, 1) for size in shape)
+
+
+def _cut(extents: tuple[int, ...], itemsize: int) -> tuple[int, ...]:
+    """Halve the longest dimension until a chunk of one point fits."""
+    cut = list(extents)
+    while math.prod(cut) * itemsize > LARGEST_CHUNK and max(cut) > 1:
+        longest = cut.index(max(cut))
+        cut[longest] = -(-cut[longest] // 2)
+    return tuple(cut)
