@@ -58,6 +58,8 @@ def _shape(value: Any, dtype: np.dtype[Any]) -> tuple[int | None, ...]:
         raise ValueError("the shape of its points is not a list of sizes")
     if math.prod((abs(n) for n in value), start=dtype.itemsize) > LARGEST_POINT:
         raise ValueError("its points are larger than 1 GiB")
+    if 0 in value:
+        raise ValueError("its points have no values")
     return tuple(None if n == -1 else n for n in value)
 
 
@@ -133,6 +135,8 @@ def decode_channel(
     if kind is ChannelKind.JSON and problem:
         kind = ChannelKind.NUMERIC
     numeric = kind is ChannelKind.NUMERIC
+    if not numeric and dtype is not None and dtype.kind not in "iu":
+        dtype, problem = None, "its status is neither a whole number nor JSON"
     return ChannelSpec(
         name=name,
         stream=f"{STREAM_PREFIX}{stream.pk}",

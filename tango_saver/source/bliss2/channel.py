@@ -1,0 +1,107 @@
+"""Where the reading of one channel stands, and its entries turned into records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from tango_saver.errors import StreamError
+from tango_saver.model.records import (
+    ChannelEnded,
+    ChannelFailed,
+    FramesReferenced,
+    GapFound,
+    PointsArrived,
+    Record,
+)
+from tango_saver.model.scan import ChannelKind, ChannelSpec
+from tango_saver.source.bliss2.payload import Batch, decode_block, decode_status, split_entries
+
+_WITH_POINTS = frozenset({ChannelKind.NUMERIC, ChannelKind.JSON})
+
+
+class ChannelReader:
+    """One channel: takes the entries of its stream in order, gives records.
+
+    Args:
+        spec: the channel.
+        position: index of the first point that is wanted. A channel that carries a status
+            begins at its start all the same, since only the newest status counts.
+    """
+
+    def __init__(self, spec: ChannelSpec, position: int) -> None:
+        self.spec = spec
+        self.has_points = spec.kind in _WITH_POINTS
+        self.position = position if self.has_points else 0
+        self.live = True
+        self._begin: int | None = None
+
+    @property
+    def cursor(self) -> str:
+        """Stream id to read behind: every entry from the position on comes after it."""
+        return f"{self.position if self._begin is None else self._begin}-0"
+
+    def begin_inside(self, entries: Sequence[Sequence[Any]]) -> None:
+        """Make sure that an entry is read that holds the position in its middle.
+
+        Args:
+            entries: the newest entry that begins before the position, if there is one.
+        """
+        for entry in entries:
+            batch = split_entries([entry], self.position)
+            if batch.blocks:
+                self._begin = batch.blocks[0].first - batch.blocks[0].skip
+
+    def take(self, entries: Sequence[Sequence[Any]]) -> tuple[list[Record], int]:
+        """The records of a reply, and the bytes of its largest payload."""
+        batch = split_entries(entries, self.position)
+        self._begin = None
+        return list(self._records(batch)), batch.largest
+
+    def fail(self, reason: str) -> ChannelFailed:
+        """Read this channel no further."""
+        self.live = False
+        return ChannelFailed(self.spec.name, reason)
+
+    def _records(self, batch: Batch) -> Iterator[Record]:
+        yield from self._points(batch) if self.has_points else self._status(batch)
+        if not self.live:
+            return
+        if batch.problem:
+            yield self.fail(batch.problem)
+        elif batch.total is not None:
+            yield from self._end(batch.total)
+
+    def _points(self, batch: Batch) -> Iterator[Record]:
+        name = self.spec.name
+        for block in batch.blocks:
+            points, problem = decode_block(self.spec, block)
+            if len(points):
+                if block.first > self.position:
+                    yield GapFound(name, self.position, block.first)
+                yield PointsArrived(name, block.first, points)
+                self.position = block.first + len(points)
+            if problem:
+                yield self.fail(problem)
+                return
+
+    def _status(self, batch: Batch) -> Iterator[Record]:
+        if not batch.blocks:
+            return
+        newest = batch.blocks[-1]
+        self.position = newest.first + len(newest)
+        try:
+            yield FramesReferenced(self.spec.name, decode_status(self.spec, newest))
+        except StreamError as error:
+            yield self.fail(error.fact)
+
+    def _end(self, total: int) -> Iterator[Record]:
+        name = self.spec.name
+        if total < self.position:
+            yield self.fail(f"its end marker says {total} points after {self.position} were read")
+            return
+        if total > self.position and self.has_points:
+            yield GapFound(name, self.position, total)
+        self.position = total
+        self.live = False
+        yield ChannelEnded(name, total)

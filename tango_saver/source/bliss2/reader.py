@@ -1,0 +1,310 @@
+"""Follows one scan of BLISS >= 2 to its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import redis
+
+from tango_saver.errors import DocumentError, ScanNotFoundError, SourceError
+from tango_saver.model.records import Record, ScanClosed, ScanOpened
+from tango_saver.model.scan import (
+    ChannelSpec,
+    EndReason,
+    ScanDescription,
+    ScanKey,
+    ScanState,
+)
+from tango_saver.source.bliss2.channel import ChannelReader
+from tango_saver.source.bliss2.document import decode_document
+from tango_saver.source.bliss2.pacing import Pacing
+from tango_saver.source.bliss2.wire import (
+    RawEntry,
+    connect,
+    get_document,
+    is_deleted,
+    read_streams,
+    redis_errors,
+    states,
+)
+
+_DOCUMENT_TRIES = 4
+"""How often the document is read again when it names channels that have no stream (yet)."""
+_DOCUMENT_WAIT_S = 0.05
+_SEAL_GRACE_S = 1.0
+"""BLISS ends every stream before it closes the scan; others may be a moment late."""
+_CHECK_PERIOD_S = 2.0
+"""A scan that says nothing may have been deleted: XREAD would wait for ever."""
+
+
+def _point_size(spec: ChannelSpec) -> int:
+    size = spec.dtype.itemsize if spec.dtype is not None else 64
+    for n in spec.shape or ():
+        size *= n or 1
+    return size
+
+
+class Bliss2Reader:
+    """A ``ScanReader`` with one connection of its own.
+
+    Every step of ``read`` asks Redis one thing, and only its answer changes where the reader
+    stands: when Redis goes away nothing is lost, the next call connects anew and goes on.
+
+    Args:
+        url: of the Redis that the scan is in.
+        key: the scan.
+        positions: channel -> index of the first point wanted; 0 where absent.
+        timeout_s: longest wait for one answer of Redis.
+
+    Raises:
+        ConfigurationError: the URL cannot be understood.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        key: ScanKey,
+        *,
+        positions: Mapping[str, int] | None = None,
+        timeout_s: float = 5.0,
+    ) -> None:
+        self._key = key
+        self._timeout_s = timeout_s
+        self._client = connect(url, timeout_s)
+        self._wanted = dict(positions or {})
+        self._description: ScanDescription | None = None
+        self._state = ScanState.CREATED
+        self._state_cursor = "0-0"
+        self._document_tries = 0
+        self._opened = False
+        self._finished = False
+        self._channels: dict[str, ChannelReader] = {}
+        self._by_stream: dict[str, ChannelReader] = {}
+        self._pacing = Pacing(())
+        self._dry_calls = 0
+        self._last_sign = time.monotonic()
+        self._next_check = 0.0
+
+    def read(self, timeout_s: float) -> Sequence[Record]:
+        """The next records, see ``ScanReader.read``; a call takes one reply of Redis."""
+        deadline = time.monotonic() + timeout_s
+        while not self._finished:
+            records = self._step(max(deadline - time.monotonic(), 0.0))
+            if records or time.monotonic() >= deadline:
+                return records
+        return ()
+
+    def positions(self) -> Mapping[str, int]:
+        """Channel -> index of the next point that ``read`` would return."""
+        if not self._opened:
+            return dict(self._wanted)
+        return {name: channel.position for name, channel in self._channels.items()}
+
+    def describe(self) -> ScanDescription:
+        """The newest description seen; before the first, it is read from Redis."""
+        return self._description or self._load()
+
+    def close(self) -> None:
+        """Close the connection; idempotent."""
+        self._finished = True
+        self._client.connection_pool.disconnect()
+
+    def _load(self) -> ScanDescription:
+        description = decode_document(get_document(self._client, self._key), self._key, self._state)
+        self._description = description
+        return description
+
+    def _step(self, patience_s: float) -> list[Record]:
+        """One question to Redis, and what follows from its answer."""
+        if self._description is None:
+            self._load()
+            return []
+        if self._opened:
+            return self._follow(patience_s)
+        if self._state is ScanState.CREATED or self._document_tries:
+            self._await_state(patience_s)
+        if self._state is ScanState.CREATED:
+            return []
+        return self._open()
+
+    # -- before the scan is open
+
+    def _await_state(self, patience_s: float) -> None:
+        if self._document_tries:
+            patience_s = min(patience_s, _DOCUMENT_WAIT_S)
+        reply = self._xread([], 1000, patience_s)
+        if not reply:
+            self._check_alive()
+
+    def _open(self) -> list[Record]:
+        description = self._load()
+        never_prepared = self._state is ScanState.CLOSED and not description.channels
+        self._document_tries += 1
+        if (
+            description.missing_channels
+            and not never_prepared
+            and self._document_tries < _DOCUMENT_TRIES
+        ):
+            return []
+        self._prepare_channels(description)
+        self._opened = True
+        self._last_sign = time.monotonic()
+        records: list[Record] = [ScanOpened(description)]
+        for name, channel in self._channels.items():
+            if channel.spec.problem:
+                records.append(channel.fail(channel.spec.problem))
+                self._pacing.drop(name)
+        return records
+
+    def _prepare_channels(self, description: ScanDescription) -> None:
+        channels = {
+            name: ChannelReader(spec, self._wanted.get(name, 0))
+            for name, spec in description.channels.items()
+        }
+        resumed = [channel for channel in channels.values() if channel.position]
+        if resumed:
+            with redis_errors(self._key):
+                pipeline = self._client.pipeline(transaction=False)
+                for channel in resumed:
+                    pipeline.execute_command(
+                        "XREVRANGE", channel.spec.stream, channel.position - 1, "-", "COUNT", 1
+                    )
+                replies = pipeline.execute(raise_on_error=False)
+                for channel, reply in zip(resumed, replies, strict=True):
+                    if isinstance(reply, redis.ResponseError):
+                        continue  # no stream: found out, and reported, when it is read
+                    if isinstance(reply, Exception):
+                        raise reply
+                    channel.begin_inside(reply)
+        self._channels = channels
+        self._by_stream = {channel.spec.stream: channel for channel in channels.values()}
+        self._pacing = Pacing((name, _point_size(c.spec)) for name, c in channels.items())
+
+    # -- while it is open
+
+    def _follow(self, patience_s: float) -> list[Record]:
+        if not self._pacing.channels and self._state is ScanState.CLOSED:
+            return [self._closed()]
+        if self._state is ScanState.CLOSED:
+            patience_s = min(patience_s, self._last_sign + _SEAL_GRACE_S - time.monotonic())
+        names, count = self._pacing.next_call()
+        # Only when all groups were found empty, in turns, does it make sense to wait.
+        waits = self._pacing.n_groups <= 1 or self._dry_calls >= self._pacing.n_groups
+        if waits and self._pacing.n_groups > 1:
+            names, count = self._pacing.channels, 1
+        reply = self._xread(names, count, patience_s if waits else 0.0)
+        if reply is None:
+            return self._drop_culprits()
+        self._dry_calls = 0 if reply else self._dry_calls + 1
+        if not reply and waits:
+            return self._silence()
+        return self._records(reply)
+
+    def _records(self, reply: Mapping[str, Sequence[RawEntry]]) -> list[Record]:
+        records: list[Record] = []
+        largest: list[tuple[str, int]] = []
+        for stream, entries in reply.items():
+            channel = self._by_stream[stream]
+            found, size = channel.take(entries)
+            records += found
+            largest.append((channel.spec.name, size))
+        self._pacing.saw(largest)
+        for name, _ in largest:
+            if not self._channels[name].live:
+                self._pacing.drop(name)
+        return records
+
+    def _silence(self) -> list[Record]:
+        if self._state is not ScanState.CLOSED:
+            self._check_alive()
+            return []
+        if time.monotonic() < self._last_sign + _SEAL_GRACE_S:
+            return []
+        return [
+            self._drop(name, "the scan is closed but the stream has no end: points may be missing")
+            for name in self._pacing.channels
+        ]
+
+    def _drop(self, name: str, reason: str) -> Record:
+        self._pacing.drop(name)
+        return self._channels[name].fail(reason)
+
+    def _closed(self) -> ScanClosed:
+        opened = self.describe()
+        try:
+            description = self._load()
+        except (ScanNotFoundError, DocumentError) as error:
+            # Every point was read; the scan shall not be lost for its last page.
+            gone = isinstance(error, ScanNotFoundError)
+            self._description = description = replace(
+                opened,
+                state=ScanState.CLOSED,
+                end_reason=opened.end_reason or (EndReason.DELETION.value if gone else ""),
+                warnings=(*opened.warnings, f"the final document could not be used: {error.fact}"),
+            )
+        self._finished = True
+        return ScanClosed(description)
+
+    # -- Redis
+
+    def _xread(
+        self, names: Sequence[str], count: int, patience_s: float
+    ) -> dict[str, Sequence[RawEntry]] | None:
+        """Entries of data streams by stream; None if a key is no stream.
+
+        States are taken in on the way. Waits at most half of what the connection waits.
+        """
+        cursors = [(self._channels[n].spec.stream, self._channels[n].cursor) for n in names]
+        description = self.describe()
+        if self._state is not ScanState.CLOSED:
+            cursors.append((description.state_stream, self._state_cursor))
+        patience_s = min(patience_s, self._timeout_s / 2, _CHECK_PERIOD_S)
+        try:
+            with redis_errors(self._key):
+                reply = read_streams(self._client, cursors, count, int(patience_s * 1000))
+        except SourceError as error:
+            self._next_check = 0.0
+            if isinstance(error.__cause__, redis.ResponseError) and "WRONGTYPE" in error.fact:
+                return None
+            raise
+        if reply:
+            self._last_sign = time.monotonic()
+        announced = reply.pop(description.state_stream, None)
+        if announced:
+            self._state_cursor = announced[-1][0].decode()
+            self._state = max(self._state, *states(announced))
+            self._description = replace(description, state=self._state)
+        return reply
+
+    def _check_alive(self) -> None:
+        """Make sure, now and then, that a silent scan still exists."""
+        if time.monotonic() < self._next_check:
+            return
+        with redis_errors(self._key):
+            ttl = self._client.execute_command("TTL", self._key)
+        if is_deleted(ttl):
+            raise ScanNotFoundError(
+                "the scan vanished from Redis before it was closed",
+                scan=self._key,
+                advice="It was deleted, or Redis was restarted without its data",
+            )
+        self._next_check = time.monotonic() + _CHECK_PERIOD_S
+
+    def _drop_culprits(self) -> list[Record]:
+        """One key that is no stream spoils the reading of all: find it."""
+        names = self._pacing.channels
+        streams = [self._channels[name].spec.stream for name in names]
+        with redis_errors(self._key):
+            pipeline = self._client.pipeline(transaction=False)
+            for stream in (*streams, self.describe().state_stream):
+                pipeline.execute_command("TYPE", stream)
+            *kinds, state_kind = pipeline.execute()
+        if state_kind not in (b"stream", b"none"):
+            raise DocumentError("the key is no stream: $.state_stream.pk", scan=self._key)
+        return [
+            self._drop(name, f"its key is no stream but a {kind.decode()}")
+            for name, kind in zip(names, kinds, strict=True)
+            if kind not in (b"stream", b"none")
+        ]

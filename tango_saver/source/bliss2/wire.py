@@ -1,0 +1,186 @@
+"""The connection to Redis: raw replies, errors of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.connection import parse_url
+from redis.retry import Retry
+
+from tango_saver.errors import (
+    ConfigurationError,
+    DocumentError,
+    ProtocolVersionError,
+    RedisUnreachableError,
+    ScanNotFoundError,
+    SourceError,
+)
+from tango_saver.model.scan import ScanKey, ScanState
+
+PROTOCOL_KEY = "_PROTOCOL_VERSION_"
+PROTOCOL_VERSION = b"1"
+HISTORY_KEY = "_SCAN_HISTORY_"
+
+DELETED_TTL_S = 10
+"""A deletion sets this time to live; a key with so little left counts as deleted."""
+
+# Large enough that 16 MB arrive in a few dozen reads, small enough to stay in the cache.
+_SOCKET_READ_SIZE = 2**18
+
+_STATES = {str(int(state)).encode(): state for state in ScanState}
+
+RawEntry = Sequence[Any]
+"""``[id, [field, value, ...]]``, all bytes."""
+
+
+def _raw(reply: Any, **_options: Any) -> Any:
+    return reply
+
+
+def connect(url: str, timeout_s: float) -> redis.Redis:
+    """A client that gives replies as Redis sent them and never retries by itself.
+
+    Args:
+        url: ``redis://host:port/db``, ``rediss://`` or ``unix://``.
+        timeout_s: longest wait for one answer. Blocking commands must wait less.
+
+    Raises:
+        ConfigurationError: the URL cannot be understood.
+    """
+    try:
+        options = parse_url(url)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{url!r} is no URL of a Redis server", advice="Write it as redis://host:port"
+        ) from error
+    options.update(
+        protocol=2,  # the shape of a reply shall not depend on the version of the client
+        decode_responses=False,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
+        socket_read_size=_SOCKET_READ_SIZE,
+        socket_keepalive=True,
+        # Whoever calls knows how to go on; a hidden retry would only delay that.
+        retry=Retry(NoBackoff(), 0),
+        retry_on_timeout=False,
+    )
+    client = redis.Redis(connection_pool=redis.ConnectionPool(**options))
+    for command in ("XREAD", "XREVRANGE", "TYPE"):
+        client.set_response_callback(command, _raw)
+    return client
+
+
+@contextmanager
+def redis_errors(scan: str = "") -> Iterator[None]:
+    """Turn redis-py's errors into ours.
+
+    Raises:
+        RedisUnreachableError: no connection, no answer in time, or still loading.
+        SourceError: Redis refused the command.
+    """
+    try:
+        yield
+    except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+        raise RedisUnreachableError(
+            f"Redis does not answer ({error})",
+            scan=scan,
+            advice="Check that BLISS's Redis runs and that its URL is right",
+        ) from error
+    except redis.RedisError as error:
+        raise SourceError(f"Redis refused a command ({error})", scan=scan) from error
+
+
+def check_protocol(client: redis.Redis) -> None:
+    """Make sure that the database is BLISS's and speaks protocol version 1.
+
+    Raises:
+        ProtocolVersionError: it is not, or does not.
+        RedisUnreachableError: Redis does not answer.
+    """
+    with redis_errors():
+        kind = client.execute_command("TYPE", PROTOCOL_KEY)
+        version = client.execute_command("GET", PROTOCOL_KEY) if kind == b"string" else None
+    if version is None:
+        raise ProtocolVersionError(
+            f"the database has no {PROTOCOL_KEY}, BLISS did not prepare it",
+            advice="Restart Beacon, which prepares an empty database, or check the Redis URL",
+        )
+    if version != PROTOCOL_VERSION:
+        found = version[:20].decode(errors="replace")
+        raise ProtocolVersionError(
+            f"the database has protocol version {found}, this saver reads version 1",
+            advice="Update tango_saver, or use the Redis of BLISS >= 2",
+        )
+
+
+def get_document(client: redis.Redis, key: ScanKey) -> bytes:
+    """The scan document as JSON text.
+
+    Raises:
+        ScanNotFoundError: not there, or about to expire.
+        DocumentError: the key holds no JSON document.
+        RedisUnreachableError: Redis does not answer.
+        SourceError: Redis refused, most likely because it has no RedisJSON.
+    """
+    with redis_errors(key):
+        pipeline = client.pipeline(transaction=False)
+        pipeline.execute_command("TTL", key)
+        pipeline.execute_command("JSON.GET", key)
+        ttl, raw = pipeline.execute(raise_on_error=False)
+        if isinstance(raw, redis.ResponseError) and "wrong" in str(raw).lower():
+            raise DocumentError("the key holds no JSON document: $", scan=key) from raw
+        for reply in (ttl, raw):
+            if isinstance(reply, Exception):
+                raise reply
+    if is_deleted(ttl) or raw is None:
+        raise ScanNotFoundError(
+            "the scan is not in Redis any more",
+            scan=key,
+            advice="It was deleted, or Redis was restarted without its data",
+        )
+    return bytes(raw)
+
+
+def is_deleted(ttl: int) -> bool:
+    """Whether a key with this answer to TTL is missing or about to expire."""
+    return ttl != -1 and ttl <= DELETED_TTL_S
+
+
+def read_streams(
+    client: redis.Redis, cursors: Sequence[tuple[str, str]], count: int, block_ms: int
+) -> dict[str, Sequence[RawEntry]]:
+    """XREAD: the entries behind each cursor.
+
+    Args:
+        client: from ``connect``.
+        cursors: key of a stream and the id to read behind.
+        count: most entries per stream.
+        block_ms: longest wait for the first one; 0 does not wait.
+
+    Returns:
+        entries by key of the stream, without those that have none.
+    """
+    wait = ("BLOCK", block_ms) if block_ms > 0 else ()
+    keys = [key for key, _ in cursors]
+    reply = client.execute_command(
+        "XREAD", "COUNT", count, *wait, "STREAMS", *keys, *(last for _, last in cursors)
+    )
+    if not reply:
+        return {}
+    # RESP2 answers with pairs; a proxy that insists on RESP3 answers with a map.
+    pairs = reply.items() if isinstance(reply, dict) else reply
+    return {key.decode(): entries for key, entries in pairs}
+
+
+def states(entries: Sequence[RawEntry]) -> list[ScanState]:
+    """The states in entries of a state stream; what is none is left out."""
+    found = []
+    for _, fields in entries:
+        value = dict(zip(fields[::2], fields[1::2], strict=False)).get(b"state", b"")
+        if value in _STATES:
+            found.append(_STATES[value])
+    return found
