@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import select
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -23,6 +24,7 @@ SESSION = "demo"
 DEVICE = "demo/tango_saver/demo"
 SERVER_INSTANCE = "demo"
 _ANSWER_TIMEOUT_S = 60.0
+_PATIENCE_S = 20.0
 
 
 class BlissError(Exception):
@@ -64,6 +66,14 @@ class ReturnedScan:
         return f"{self.number}.1"
 
 
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Return as soon as the condition holds; ``what`` names it in the failure."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: not within {_PATIENCE_S:.0f} s"
+        time.sleep(0.05)
+
+
 def bliss_environment(python: Path, beacon_port: int, tango_port: int) -> dict[str, str]:
     """The environment variables of every process of BLISS."""
     return {
@@ -101,6 +111,7 @@ class Beacon(ServerProcess):
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(Template(source.read_text()).substitute(names))
         port, tango_port = free_port(), free_port()
+        self.address = f"localhost:{port}"
         self.host = f"localhost:{tango_port}"
         self.environment = bliss_environment(python, port, tango_port)
         command = [
@@ -119,6 +130,15 @@ class Beacon(ServerProcess):
         except tango.DevFailed:
             return False
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class Beamline:
+    """The servers of BLISS, and where its scans go."""
+
+    beacon: Beacon
+    redis_url: str
+    data_root: Path
 
 
 class BlissShell:

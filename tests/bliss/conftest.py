@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import redis
 import tango
-from bliss.beamline import DEVICE, SERVER_INSTANCE, SESSION, Beacon, BlissShell
+from bliss.beamline import (
+    DEVICE,
+    SERVER_INSTANCE,
+    SESSION,
+    Beacon,
+    Beamline,
+    BlissShell,
+    wait_until,
+)
 from bliss.make_environment import NoEnvironmentError, default_folder, make
 
 from tango_saver.control.register import register
 from tango_saver.demo.processes import SaverServer, TangoDatabase
 from tango_saver.demo.redis_server import RedisServer
-
-
-@dataclass(frozen=True, slots=True)
-class Beamline:
-    """The servers of BLISS, and where its scans go."""
-
-    beacon: Beacon
-    redis_url: str
-    data_root: Path
-    state_directory: Path
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +51,7 @@ def beamline(bliss_python: Path, tmp_path_factory: pytest.TempPathFactory) -> It
             "STATE_DIRECTORY": str(state_directory),
         }
         with Beacon(bliss_python, folder, data.url, settings.url, names) as beacon:
-            yield Beamline(beacon, data.url, data_root, state_directory)
+            yield Beamline(beacon, data.url, data_root)
 
 
 @pytest.fixture(scope="session")
@@ -69,16 +66,25 @@ def session(
         yield shell
 
 
+def _listening(server: SaverServer) -> tango.DeviceProxy:
+    device = tango.DeviceProxy(server.device)
+    wait_until(lambda: device.State() == tango.DevState.ON, f"listening, not {device.Status()!r}")
+    return device
+
+
 @pytest.fixture
 def saver(beamline: Beamline, tmp_path: Path) -> Iterator[tango.DeviceProxy]:
     """The device server as Beacon's YAML declares it, started as a process."""
     with SaverServer(beamline.beacon, SERVER_INSTANCE, DEVICE, tmp_path) as server:
-        yield tango.DeviceProxy(server.device)
+        yield _listening(server)
 
 
 @pytest.fixture
 def saver_elsewhere(beamline: Beamline, tmp_path: Path) -> Iterator[tango.DeviceProxy]:
-    """The device server registered in a Tango database that BLISS knows nothing of."""
+    """The device server registered in a Tango database that BLISS knows nothing of.
+
+    It asks Beacon for the URL of Redis.
+    """
     with TangoDatabase(tmp_path) as database:
         register(
             tango.Database("127.0.0.1", database.port),
@@ -86,10 +92,12 @@ def saver_elsewhere(beamline: Beamline, tmp_path: Path) -> Iterator[tango.Device
             device=DEVICE,
             properties={
                 "session": [SESSION],
-                "redis_url": [beamline.redis_url],
+                "beacon_host": [beamline.beacon.address],
+                "disk_warning": ["0.2"],
+                "disk_minimum": ["0.1"],
                 "allowed_roots": [str(beamline.data_root)],
                 "state_directory": [str(tmp_path / "state")],
             },
         )
         with SaverServer(database, SERVER_INSTANCE, DEVICE, tmp_path) as server:
-            yield tango.DeviceProxy(server.device)
+            yield _listening(server)

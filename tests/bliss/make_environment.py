@@ -67,7 +67,7 @@ def _run(*command: str | Path) -> None:
     )
     if done.returncode:
         lines = (done.stderr or done.stdout).strip().splitlines()
-        reason = next((line for line in reversed(lines) if "rror" in line), "\n".join(lines[-3:]))
+        reason = next((line for line in lines if line.startswith("ERROR")), " ".join(lines[-3:]))
         raise NoEnvironmentError(f"the environment of BLISS cannot be made: {reason}")
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+import redis
 import tango
-from bliss.beamline import BlissShell, ReturnedScan
+from bliss.beamline import Beamline, BlissShell, ReturnedScan, wait_until
+
+from tango_saver.control.beacon import redis_url_from_beacon
 
 # The first run installs BLISS.
 pytestmark = [pytest.mark.bliss, pytest.mark.tango, pytest.mark.timeout(900)]
@@ -25,14 +26,6 @@ _SCANS = {
     "amesh": "amesh(robx, 0, 1, 3, roby, 0, 2, 2, 0.01, diode)",
     "count": "sct(0.05, diode)",
 }
-_PATIENCE_S = 20.0
-
-
-def _wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + _PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: not within {_PATIENCE_S:.0f} s"
-        time.sleep(0.05)
 
 
 def _is_finished(scan: ReturnedScan) -> bool:
@@ -94,7 +87,7 @@ def _check_entry(entry: h5py.Group, scan: ReturnedScan) -> None:
 
 
 def _check_saved(scan: ReturnedScan) -> None:
-    _wait_until(lambda: _is_finished(scan), f"entry {scan.entry} of {scan.file}")
+    wait_until(lambda: _is_finished(scan), f"entry {scan.entry} of {scan.file}")
     with h5py.File(scan.file, locking=False) as file:
         entry = file[scan.entry]
         _check_entry(entry, scan)
@@ -111,7 +104,7 @@ def test_a_scan_is_saved_as_bliss_returns_it(
     assert scan.info["data_writer"] == "external"
     assert scan.info["end_reason"] == "SUCCESS"
     _check_saved(scan)
-    _wait_until(lambda: saver.State() == tango.DevState.ON, "listening again")
+    wait_until(lambda: saver.State() == tango.DevState.ON, "listening again")
     assert saver.LastFile == str(scan.file)
     assert saver.LastError == ""
 
@@ -123,7 +116,7 @@ def test_positions_in_the_file_are_those_that_the_user_sees(
     session.enter("umv(roby, 2.5)")
     scan = session.enter("ascan(robx, 0.5, 0.8, 3, 0.01, diode)")
 
-    _wait_until(lambda: _is_finished(scan), f"entry {scan.entry}")
+    wait_until(lambda: _is_finished(scan), f"entry {scan.entry}")
     with h5py.File(scan.file, locking=False) as file:
         instrument = file[scan.entry]["instrument"]
         for motor in ("robx", "roby"):
@@ -151,7 +144,7 @@ def test_a_count_that_is_not_saved_leaves_no_trace(
 @pytest.mark.usefixtures("saver")
 def test_a_user_controls_the_saver_from_the_session(session: BlissShell) -> None:
     session.enter("saver.Stop()")
-    _wait_until(lambda: session.enter("saver.state()") == "OFF", "stopped")
+    wait_until(lambda: session.enter("saver.state()") == "OFF", "stopped")
     missed = session.enter("loopscan(2, 0.01, diode)")
 
     session.enter("saver.Start()")
@@ -159,7 +152,7 @@ def test_a_user_controls_the_saver_from_the_session(session: BlissShell) -> None
     scan = session.enter("loopscan(3, 0.01, diode)")
 
     _check_saved(scan)
-    _wait_until(lambda: session.enter("saver.state()") == "ON", "listening again")
+    wait_until(lambda: session.enter("saver.state()") == "ON", "listening again")
     assert session.enter("saver.LastFile") == session.enter("SCAN_SAVING.filename")
     assert missed.entry not in _entries(scan.file)
 
@@ -167,7 +160,7 @@ def test_a_user_controls_the_saver_from_the_session(session: BlissShell) -> None
 @pytest.mark.usefixtures("saver")
 def test_a_user_saves_a_scan_afterwards(session: BlissShell) -> None:
     session.enter("saver.Stop()")
-    _wait_until(lambda: session.enter("saver.state()") == "OFF", "stopped")
+    wait_until(lambda: session.enter("saver.state()") == "OFF", "stopped")
     scan = session.enter("loopscan(4, 0.01, diode)")
 
     session.enter(f"saver.SaveScan({scan.key!r})")
@@ -180,8 +173,8 @@ def test_a_scan_is_shown_while_it_runs_and_saved_up_to_its_abort(session: BlissS
     session.enter("import gevent")
     session.enter("scan = loopscan(1000, 0.05, diode, run=False)")
     session.enter("running = gevent.spawn(scan.run)")
-    _wait_until(lambda: session.enter("saver.state()") == "RUNNING", "saving")
-    _wait_until(lambda: session.enter("len(scan.streams['timer:epoch'])") > 3, "some points")
+    wait_until(lambda: session.enter("saver.state()") == "RUNNING", "saving")
+    wait_until(lambda: session.enter("len(scan.streams['timer:epoch'])") > 3, "some points")
     assert session.enter("saver.CurrentScan").endswith("_loopscan")
 
     session.enter("running.kill(KeyboardInterrupt)")
@@ -189,6 +182,13 @@ def test_a_scan_is_shown_while_it_runs_and_saved_up_to_its_abort(session: BlissS
     scan = session.enter("scan")
     assert scan.info["end_reason"] == "USER_ABORT"
     _check_saved(scan)
+
+
+def test_beacon_says_where_redis_is(beamline: Beamline) -> None:
+    told = redis.Redis.from_url(redis_url_from_beacon(beamline.beacon.address, timeout_s=5))
+    known = redis.Redis.from_url(beamline.redis_url)
+
+    assert told.config_get("port") == known.config_get("port")
 
 
 def test_bliss_need_not_share_the_tango_database(
