@@ -79,37 +79,33 @@ class Listener:
     def _run(self) -> None:
         pause = _RETRY_S[0]
         position = ""
+        deaf = True
         source: ScanSource | None = None
-        while not self._stopping.is_set() or source is not None:
+        while True:
             try:
                 source = source or open_source(self._settings)
-                if not position:
-                    position = source.entry_at(self._started)
+                position = position or source.entry_at(self._started)
+                scans, reached, warnings = source.new_scans(position, _WAIT_S)
                 if self._stopping.is_set():
                     self._hear_the_rest(source, position)
                     break
-                scans, position, warnings = source.new_scans(position, _WAIT_S)
-                self._tell(Heard(self, scans, position, warnings))
-                pause = _RETRY_S[0]
-            except SaverError as error:
-                self._tell(Deaf(self, error))
-                if self._stopping.is_set():
-                    break
-                self._stopping.wait(pause)
-                pause = min(2 * pause, _RETRY_S[1])
+                if deaf or reached != position:
+                    self._tell(Heard(self, scans, reached, warnings))
+                position, deaf, pause = reached, False, _RETRY_S[0]
             except Exception as error:
-                # A defect must not leave the saver deaf without a word.
-                _LOG.exception("Listening for scans failed")
-                self._tell(Deaf(self, SaverError(f"{type(error).__name__}: {error}")))
-                if self._stopping.is_set():
+                if not isinstance(error, SaverError):
+                    _LOG.exception("Listening for scans failed")
+                self._tell(Deaf(self, _as_saver_error(error)))
+                deaf = True
+                if self._stopping.wait(pause):
                     break
-                self._stopping.wait(_RETRY_S[1])
+                pause = min(2 * pause, _RETRY_S[1])
         if source is not None:
             source.close()
         self._tell(Silent(self))
 
     def _hear_the_rest(self, source: ScanSource, position: str) -> None:
-        """The scans that were created before Stop and have not been read yet."""
+        """The scans that were created before Stop and have not been told yet."""
         end = _order(source.entry_at(self._stopped))
         while _order(position) <= end:
             scans, reached, warnings = source.new_scans(position, _DRAIN_S)
@@ -117,7 +113,15 @@ class Listener:
                 return
             position = reached
             in_time = [scan for scan in scans if _order(scan.entry) <= end]
-            self._tell(Heard(self, in_time, position, warnings))
+            if in_time or warnings:
+                self._tell(Heard(self, in_time, position, warnings))
+
+
+def _as_saver_error(error: Exception) -> SaverError:
+    """A defect must not leave the saver deaf without a word."""
+    if isinstance(error, SaverError):
+        return error
+    return SaverError(f"{type(error).__name__}: {error}")
 
 
 def _order(entry: str) -> tuple[int, int]:

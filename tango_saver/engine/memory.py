@@ -6,6 +6,8 @@ import hashlib
 import os
 import re
 import tempfile
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -80,3 +82,54 @@ class MemoryFile:
                 f"state_directory {self.path.parent} cannot be written: {error.strerror}",
                 advice="The last file will be forgotten at a restart; give a folder of its own",
             ) from error
+
+
+class MemoryKeeper:
+    """Writes the newest content in a thread: the folder may lie on a disk that hangs.
+
+    Args:
+        file: where to.
+        tell: called from the thread with a sentence when writing fails, and with an empty one
+            when it works again.
+    """
+
+    def __init__(self, file: MemoryFile, tell: Callable[[str], None]) -> None:
+        self._file = file
+        self._tell = tell
+        self._changed = threading.Condition()
+        self._content: tuple[str, str, tuple[ScanReport, ...]] | None = None
+        self._closing = False
+        self._failed = False
+        self._thread = threading.Thread(target=self._run, name="memory", daemon=True)
+        self._thread.start()
+
+    def put(self, last_file: str, last_entry: str, finished: tuple[ScanReport, ...]) -> None:
+        """Have this written soon; returns at once."""
+        with self._changed:
+            self._content = last_file, last_entry, finished
+            self._changed.notify()
+
+    def close(self, timeout_s: float) -> None:
+        """Wait until all is written, at most so long."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while self._content is None and not self._closing:
+                    self._changed.wait()
+                content, self._content = self._content, None
+            if content is None:
+                return
+            try:
+                self._file.save(*content)
+            except ConfigurationError as error:
+                self._failed = True
+                self._tell(str(error))
+            else:
+                if self._failed:
+                    self._failed = False
+                    self._tell("")

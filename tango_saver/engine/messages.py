@@ -17,6 +17,15 @@ class Configure(msgspec.Struct, frozen=True, tag=True):
     settings: SaverSettings
 
 
+class LostPoints(msgspec.Struct, frozen=True, tag=True):
+    """Points of one channel that Redis had dropped; remembered in case the worker dies."""
+
+    key: str
+    channel: str
+    first: int
+    stop: int
+
+
 class SaveScan(msgspec.Struct, frozen=True, tag=True):
     """Save this scan; the target is a checked, resolved path."""
 
@@ -29,6 +38,10 @@ class SaveScan(msgspec.Struct, frozen=True, tag=True):
     """How many workers died while they saved it."""
     started_at: float = 0.0
     """Seconds since the epoch when saving first began."""
+    lost: tuple[LostPoints, ...] = ()
+    """What earlier attempts found missing."""
+    warnings: tuple[str, ...] = ()
+    """What earlier attempts had to say."""
 
 
 class EndScan(msgspec.Struct, frozen=True, tag=True):
@@ -70,7 +83,7 @@ class LogLine(msgspec.Struct, frozen=True, tag=True):
     text: str
 
 
-News: TypeAlias = ProgressMade | ScanEnded | TargetClosed | LogLine
+News: TypeAlias = ProgressMade | LostPoints | ScanEnded | TargetClosed | LogLine
 
 _ENCODER = msgspec.msgpack.Encoder()
 _ORDERS: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)

@@ -39,6 +39,8 @@ class SaverStatus:
     last_file: str = ""
     """Target of the newest finished scan; survives Stop and a restart."""
     last_error: str = ""
+    alarms: tuple[str, ...] = ()
+    """Why somebody should look, one sentence each: what lasts, then what waits for Reset."""
     running: tuple[ScanProgress, ...] = ()
     """Scans being saved, oldest first."""
     finished: tuple[ScanReport, ...] = ()

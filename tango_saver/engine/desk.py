@@ -1,0 +1,382 @@
+"""What the conductor's thread does with each event; nothing here waits for anything."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from functools import singledispatchmethod
+
+from tango_saver.engine import events
+from tango_saver.engine.alarms import Alarms
+from tango_saver.engine.dispatcher import Dispatcher
+from tango_saver.engine.display import View
+from tango_saver.engine.forwarding import log_forwarded
+from tango_saver.engine.inspection import DiskSeen, Inspected, Inspector
+from tango_saver.engine.ledger import Ledger, RunningScan
+from tango_saver.engine.listener import Deaf, Heard, Listener, Silent
+from tango_saver.engine.memory import Memory, MemoryKeeper
+from tango_saver.engine.messages import LogLine, LostPoints, ProgressMade, ScanEnded, TargetClosed
+from tango_saver.engine.pool import WorkerPool
+from tango_saver.engine.wording import listening_trouble, report_alarms
+from tango_saver.errors import EngineError, ProtocolVersionError, SaverError, TargetPathError
+from tango_saver.model.report import SavingState, ScanProgress, ScanReport
+from tango_saver.model.scan import ScanAnnouncement
+from tango_saver.model.settings import SaverSettings
+
+_LOG = logging.getLogger(__name__)
+
+_MEMORY_S = 2.0
+"""Longest wait for what survives a restart to be written."""
+_PATIENCE_S = 5.0
+"""A file system that has not answered for so long is spoken of."""
+
+
+class Desk:
+    """Everything that only the conductor's thread touches.
+
+    Args:
+        settings: checked.
+        memory: from the last run.
+        keeper: takes what the next run will want.
+        post: brings an event to the conductor's thread, callable from every thread.
+    """
+
+    def __init__(
+        self,
+        settings: SaverSettings,
+        memory: Memory,
+        keeper: MemoryKeeper,
+        post: Callable[[events.Event], None],
+    ) -> None:
+        self._settings = settings
+        self._keeper = keeper
+        self._ledger = Ledger(memory.finished)
+        self._ledger.last_file = memory.last_file
+        self._last_entry = memory.last_entry
+        self._last_error = ""
+        self._alarms = Alarms()
+        self._fault = ""
+        self._deaf_since = ""
+        self._listener: Listener | None = None
+        self._draining: set[Listener] = set()
+        self._inspector = Inspector(settings, post)
+        self._disk_free_gb = float("nan")
+        self._pool = WorkerPool(
+            settings,
+            on_news=lambda worker, news: post(events.NewsCame(worker, news)),
+            on_gone=lambda worker, error: post(events.WorkerGone(worker, error)),
+        )
+        self._restarts = 0
+        self._dispatcher = Dispatcher(self._pool, self._fail)
+        self._unfinished = 0
+        self._leaving = False
+
+    # ------------------------------------------------------------------ what is shown
+
+    def view(self) -> View:
+        """All that is to be shown now."""
+        running = tuple(scan.progress for scan in self._ledger.running.values())
+        self._watch_running(running)
+        sums = self._ledger.sums()
+        return View(
+            running=running,
+            finished=tuple(self._ledger.finished),
+            sums=sums,
+            last_file=self._ledger.last_file,
+            last_error=self._last_error,
+            alarms=self._alarms.sentences(),
+            fault=self._fault,
+            data_rate=self._ledger.data_rate(time.monotonic(), sums.bytes_saved),
+            disk_free_gb=self._disk_free_gb,
+            workers=len(self._pool),
+            worker_restarts=self._restarts,
+            unfinished=self._unfinished,
+            draining=bool(self._draining),
+        )
+
+    @property
+    def busy(self) -> bool:
+        """Scans are being saved, or looked for after Stop."""
+        return bool(self._ledger.running or self._draining)
+
+    def tick(self) -> None:
+        """To be called regularly."""
+        self._dispatcher.tick()
+
+    def _watch_running(self, running: tuple[ScanProgress, ...]) -> None:
+        troubled = [scan for scan in running if scan.error]
+        sentence = ""
+        if troubled:
+            scan = troubled[0]
+            others = f" (and {len(troubled) - 1} more scans)" if len(troubled) > 1 else ""
+            sentence = f"{scan.number}_{scan.name}{others}: {scan.error}"
+        self._alarms.set("running", sentence)
+        now = time.time()
+        stuck = [
+            scan.progress
+            for scan in self._ledger.running.values()
+            if scan.worker is None and now - scan.progress.started_at > _PATIENCE_S
+        ]
+        self._alarms.set(
+            "file system",
+            f"the file system of {stuck[0].target} does not answer; "
+            f"{len(stuck)} scans wait for it. Check that it is mounted"
+            if stuck
+            else "",
+        )
+
+    # ------------------------------------------------------------------ events
+
+    @singledispatchmethod
+    def handle(self, event: events.Event) -> None:
+        """Do what one event asks for."""
+        raise EngineError(f"nothing is known about {type(event).__name__}")
+
+    @handle.register
+    def _(self, event: events.ListeningBegan) -> None:
+        self._listening_ended()
+        self._listener = event.listener
+        self._keep_spare()
+
+    @handle.register
+    def _(self, event: events.ListeningEnded) -> None:
+        del event
+        self._listening_ended()
+
+    def _listening_ended(self) -> None:
+        if self._listener is not None:
+            self._draining.add(self._listener)
+            self._listener = None
+        self._hears()
+
+    @handle.register
+    def _(self, event: Silent) -> None:
+        self._draining.discard(event.listener)
+
+    @handle.register
+    def _(self, event: Heard) -> None:
+        if event.listener is self._listener:
+            self._hears()
+        self._last_entry = event.entry
+        for warning in event.warnings:
+            _LOG.warning("%s", warning)
+            self._last_error = warning
+            self._alarms.keep(warning)
+        for scan in event.scans:
+            if self._wanted(scan):
+                self._take(scan)
+
+    @handle.register
+    def _(self, event: Deaf) -> None:
+        if event.listener is not self._listener:
+            return
+        if not self._deaf_since:
+            self._deaf_since = time.strftime("%H:%M:%S")
+            _LOG.error("%s", event.error)
+        sentence = listening_trouble(event.error, self._settings, self._deaf_since)
+        foreign = isinstance(event.error, ProtocolVersionError)
+        self._fault = sentence if foreign else ""
+        self._alarms.set("redis", "" if foreign else sentence)
+        self._last_error = str(event.error)
+
+    def _hears(self) -> None:
+        if self._deaf_since:
+            _LOG.info("Listening for scans works again")
+        self._deaf_since = self._fault = ""
+        self._alarms.set("redis", "")
+
+    @handle.register
+    def _(self, event: events.Described) -> None:
+        scan = event.description
+        announcement = ScanAnnouncement(
+            scan.key, "", scan.session, scan.name, scan.number, scan.saved, scan.writer, scan.target
+        )
+        self._take(announcement)
+
+    @handle.register
+    def _(self, event: events.Undescribed) -> None:
+        if event.key not in self._ledger.running:
+            waiting = SavingState.WAITING
+            progress = ScanProgress(event.key, "", "", 0, waiting, "", started_at=time.time())
+            self._fail(RunningScan(progress), event.error)
+
+    @handle.register
+    def _(self, event: Inspected) -> None:
+        scan = self._ledger.running.get(event.key)
+        if scan is None or scan.worker is not None:
+            return
+        if event.error is not None:
+            self._fail(scan, event.error)
+            return
+        scan.progress = replace(scan.progress, target=event.target)
+        self._inspector.watch(event.target)
+        self._dispatcher.dispatch(scan)
+        self._keep_spare()
+
+    @handle.register
+    def _(self, event: DiskSeen) -> None:
+        self._disk_free_gb = event.free_gb
+        low = event.free_gb < self._settings.disk_warning_gb
+        self._alarms.set(
+            "disk",
+            f"only {event.free_gb:.2f} GB are free where {event.target} lies. Make room, or set "
+            f"disk_warning below {self._settings.disk_warning_gb:g} GB"
+            if low
+            else "",
+        )
+
+    @handle.register
+    def _(self, event: events.NewsCame) -> None:
+        worker, news = event.worker, event.news
+        match news:
+            case LogLine():
+                log_forwarded(news, worker.number)
+            case ProgressMade():
+                for progress in news.scans:
+                    scan = self._ledger.running.get(progress.key)
+                    if scan is not None and scan.worker is worker:
+                        scan.progress = progress
+            case LostPoints():
+                scan = self._ledger.running.get(news.key)
+                if scan is not None and scan.worker is worker:
+                    scan.lost.append(news)
+            case ScanEnded():
+                scan = self._ledger.running.get(news.report.key)
+                if scan is not None and scan.worker is worker:
+                    self._finish(scan, news.report)
+            case TargetClosed():
+                still_used = any(
+                    scan.worker is worker and scan.target == news.target
+                    for scan in self._ledger.running.values()
+                )
+                self._pool.release(worker, news.target, still_used=still_used)
+
+    @handle.register
+    def _(self, event: events.WorkerGone) -> None:
+        self._pool.forget(event.worker)
+        scans = [scan for scan in self._ledger.running.values() if scan.worker is event.worker]
+        if self._leaving:
+            return
+        self._restarts += 1
+        self._last_error = str(event.error)
+        self._dispatcher.worker_died(event.worker, scans, event.error)
+        self._keep_spare()
+
+    @handle.register
+    def _(self, event: events.EndAsked) -> None:
+        scan = self._ledger.running.get(event.key)
+        if scan is not None:
+            self._dispatcher.end(scan)
+
+    @handle.register
+    def _(self, event: events.ResetAsked) -> None:
+        del event
+        self._alarms.reset()
+        self._last_error = ""
+        self._keep_spare()
+
+    @handle.register
+    def _(self, event: events.MemoryTrouble) -> None:
+        if event.sentence:
+            _LOG.warning("%s", event.sentence)
+        self._alarms.set("memory", event.sentence)
+
+    # ------------------------------------------------------------------ scans
+
+    def _wanted(self, scan: ScanAnnouncement) -> bool:
+        return (
+            self._settings.session in ("*", scan.session)
+            and scan.saved
+            and bool(scan.target)
+            and scan.writer in self._settings.data_writers
+        )
+
+    def _take(self, announced: ScanAnnouncement) -> None:
+        if announced.key in self._ledger.running or self._leaving:
+            return
+        progress = ScanProgress(
+            key=announced.key,
+            session=announced.session,
+            name=announced.name,
+            number=announced.number,
+            state=SavingState.WAITING,
+            target=announced.target,
+            started_at=time.time(),
+        )
+        scan = RunningScan(progress)
+        self._ledger.running[announced.key] = scan
+        if not announced.target:
+            error = TargetPathError(
+                "BLISS has given it no file",
+                scan=announced.key,
+                advice="Only a scan made with SCAN_SAVING enabled has one",
+            )
+            self._fail(scan, error)
+            return
+        self._inspector.inspect(announced.key, announced.target)
+
+    def _fail(self, scan: RunningScan, error: SaverError) -> None:
+        """End a scan that no worker will report."""
+        progress = scan.progress
+        _LOG.error("scan %s is not saved: %s", scan.key, error)
+        self._finish(
+            scan,
+            ScanReport(
+                key=scan.key,
+                session=progress.session,
+                name=progress.name,
+                number=progress.number,
+                state=SavingState.FAILED,
+                target=progress.target,
+                entries=progress.entries,
+                end_reason="",
+                channels=(),
+                bytes_saved=progress.bytes_saved,
+                started_at=progress.started_at,
+                finished_at=time.time(),
+                warnings=progress.warnings,
+                error=str(error),
+            ),
+        )
+
+    def _finish(self, scan: RunningScan, report: ScanReport) -> None:
+        self._ledger.finish(report)
+        self._dispatcher.ended(scan)
+        for sentence in report_alarms(report):
+            self._alarms.keep(sentence)
+        if report.error:
+            self._last_error = report.error
+        self.remember()
+
+    def remember(self) -> None:
+        """Have what survives a restart written."""
+        finished = tuple(self._ledger.finished)
+        self._keeper.put(self._ledger.last_file, self._last_entry, finished)
+
+    def _keep_spare(self) -> None:
+        try:
+            self._pool.keep_spare()
+        except EngineError as error:
+            _LOG.error("%s", error)  # noqa: TRY400 - the sentence says it all
+            self._alarms.set("workers", str(error))
+        else:
+            self._alarms.set("workers", "")
+
+    def dismiss_workers(self) -> None:
+        """Have all workers flush, close and leave, and wait for it; the one thing that waits."""
+        self._leaving = True
+        self._inspector.close()
+        self._pool.leave()
+        self._pool.end()
+
+    def close(self) -> bool:
+        """After the workers' last news; False if scans are left to a later start."""
+        self._unfinished = len(self._ledger.running)
+        for scan in self._ledger.running.values():
+            _LOG.warning("scan %s is left unfinished", scan.key)
+        self._ledger.running.clear()
+        self.remember()
+        self._keeper.close(_MEMORY_S)
+        return not self._unfinished
