@@ -1,0 +1,298 @@
+"""Arrays that grow by points and are written in whole chunks, past HDF5's own buffers.
+
+A full chunk is encoded by the pool and written once. A chunk that is not yet full is
+written unencoded (the filters masked out), always in the same place, so that a reader
+finds every earlier point intact whatever moment it looks; it is replaced by its encoded
+form in the flush after it became full. HDF5's chunk cache never sees any of these chunks.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from h5py import h5d
+
+from tango_saver.errors import DatasetError
+from tango_saver.sink.encoding import deflated, inner_offsets, whole_chunk
+from tango_saver.sink.space import FileSpace
+from tango_saver.sink.trouble import dataset_trouble
+
+_IN_FLIGHT = 32 << 20
+"""Bytes of unencoded chunks that may wait for the pool, per file."""
+_LARGEST_SLAB = 512 << 20
+"""Bytes of the chunks that are not full, per array: a point of absurd size costs its channel."""
+_NO_FILTERS = 0b11
+"""Filter mask of a chunk that neither shuffle nor deflate was applied to."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayForm:
+    """How the elements of an array lie in the file."""
+
+    path: str
+    channel: str
+    dtype: np.dtype[Any]
+    chunk: tuple[int, ...]
+    fill: npt.NDArray[Any]
+    """0-dimensional, of ``dtype``."""
+    deflate: bool
+
+
+@dataclass(slots=True)
+class _Job:
+    array: GrowingArray
+    offset: tuple[int, ...]
+    end: int
+    n_bytes: int
+    replaces: bool
+    future: Future[bytes]
+
+
+class ChunkQueue:
+    """The chunks of one file on their way through the pool, handed over in order.
+
+    Waiting for the pool may let another greenlet run, and that one may flush the file:
+    whatever waits here is consistent before it does.
+    """
+
+    def __init__(self, executor: Executor | None, space: FileSpace) -> None:
+        self.space = space
+        self._executor = executor
+        self._jobs: deque[_Job] = deque()
+        self._in_flight = 0
+        self._draining = False
+
+    def submit(
+        self, array: GrowingArray, offset: tuple[int, ...], end: int,
+        block: Callable[[], npt.NDArray[Any]], replaces: bool,
+    ) -> None:
+        """Encode a chunk; never waits for the pool."""
+        work = partial(_encode, block)
+        if self._executor is None:
+            future: Future[bytes] = Future()
+            try:
+                future.set_result(work())
+            except MemoryError as error:
+                future.set_exception(error)
+        else:
+            future = self._executor.submit(work)
+        n_bytes = math.prod(array.form.chunk) * array.form.dtype.itemsize
+        self._in_flight += n_bytes
+        self._jobs.append(_Job(array, offset, end, n_bytes, replaces, future))
+
+    def make_room(self) -> None:
+        """Write what is encoded; wait while too much is not, or the queue is being drained."""
+        while self._jobs and (
+            self._draining or self._in_flight > _IN_FLIGHT or self._jobs[0].future.done()
+        ):
+            self._write_first()
+
+    def drain(self) -> None:
+        """Write everything that was submitted; whoever appends meanwhile helps."""
+        self._draining = True
+        try:
+            while self._jobs:
+                self._write_first()
+        finally:
+            self._draining = False
+
+    def _write_first(self) -> None:
+        job = self._jobs[0]
+        array = job.array
+        error = job.future.exception()  # waits
+        if not self._jobs or self._jobs[0] is not job:
+            return
+        self._jobs.popleft()
+        self._in_flight -= job.n_bytes
+        if array.problem is not None:
+            return
+        try:
+            with dataset_trouble(self.space.path, array.form.path, array.form.channel):
+                if error is not None:
+                    raise error
+                array.encoded(job.offset, job.end, job.future.result(), job.replaces)
+        except DatasetError as failure:
+            array.problem = failure
+
+
+def _encode(block: Callable[[], npt.NDArray[Any]]) -> bytes:
+    return deflated(block())
+
+
+class GrowingArray:
+    """A dataset ``(n_points, *inner)``; both ``n_points`` and ``inner`` may grow.
+
+    ``problem`` is set when a chunk could not be written, and ends the array's life.
+    """
+
+    def __init__(
+        self, dataset: h5d.DatasetID, form: ArrayForm, queue: ChunkQueue, inner: tuple[int, ...]
+    ) -> None:
+        self.form = form
+        self.length = 0
+        self.inner = inner
+        self.problem: DatasetError | None = None
+        self._dataset = dataset
+        self._queue = queue
+        self._extent: tuple[int, ...] = ()
+        self._slab: npt.NDArray[Any] | None = None
+        """Points of the chunk that is not full, ``(chunk[0], *whole inner chunks)``."""
+        self._used = 0
+        self._dirty = False
+        self._visible = False
+        """The slab's chunk is in the file, unencoded."""
+        self._replacements: list[tuple[tuple[int, ...], bytes]] = []
+
+    def append(self, block: npt.NDArray[Any]) -> None:
+        """Append points ``(n, *inner)``; narrower ones are padded with the fill value.
+
+        The block must never change afterwards.
+        """
+        self._widen(block.shape[1:])
+        rows = self.form.chunk[0]
+        done = 0
+        while done < len(block):
+            taken = min(rows - self._used, len(block) - done)
+            piece = block[done : done + taken]
+            done += taken
+            if taken == rows:
+                self.length += taken
+                self._complete(piece, self.length - rows, self.length, visible=False)
+            else:
+                self._keep(piece)
+
+    def fill(self, n_points: int) -> None:
+        """Append points of the fill value; whole chunks of them take no space."""
+        rows = self.form.chunk[0]
+        if self._used:
+            first = min(rows - self._used, n_points)
+            self._keep(self._filled(first))
+            n_points -= first
+        self.length += n_points // rows * rows
+        if n_points % rows:
+            self._keep(self._filled(n_points % rows))
+
+    def adopt(self, length: int, rest: npt.NDArray[Any]) -> None:
+        """Go on behind ``length`` points that are in the file, then the ``rest`` of a chunk."""
+        self.length = length
+        self._extent = (length, *self.inner)
+        if len(rest):
+            self._keep(rest)
+
+    def write_partial(self) -> None:
+        """Make every point visible with the next flush of the file; drain the queue first."""
+        if self._slab is not None and self._dirty:
+            self._slab[self._used :] = self.form.fill
+            self._write_plain(self._slab, self.length - self._used, self.length)
+            self._visible, self._dirty = True, False
+        self._extend(self.length)
+
+    def complete(self) -> None:
+        """Encode the last chunk as it is; nothing may be appended any more."""
+        slab, used = self._slab, self._used
+        if slab is not None and self.form.deflate:
+            slab[used:] = self.form.fill
+            visible, self._slab, self._used = self._visible, None, 0
+            self._complete(slab, self.length - used, self.length, visible=visible)
+
+    def replace(self) -> bool:
+        """Put encoded chunks in the place of visible ones; whether there were any.
+
+        From here to the end of the next flush, the file on disk may name a place that was
+        written anew: nothing may come between.
+        """
+        replacements, self._replacements = self._replacements, []
+        for offset, encoded in replacements:
+            self._dataset.write_direct_chunk(offset, encoded)
+        return bool(replacements)
+
+    def encoded(self, offset: tuple[int, ...], end: int, encoded: bytes, replaces: bool) -> None:
+        """Take a chunk back from the pool."""
+        if replaces:
+            if len(encoded) < math.prod(self.form.chunk) * self.form.dtype.itemsize:
+                self._replacements.append((offset, encoded))
+            return
+        self._queue.space.require(len(encoded))
+        self._extend(end)
+        self._dataset.write_direct_chunk(offset, encoded)
+
+    def _filled(self, n_points: int) -> npt.NDArray[Any]:
+        return np.broadcast_to(self.form.fill, (n_points, *self.inner))
+
+    def _widen(self, inner: tuple[int, ...]) -> None:
+        self.inner = tuple(map(max, self.inner, inner))
+
+    def _keep(self, piece: npt.NDArray[Any]) -> None:
+        """Copy points into the slab, which they do not overfill."""
+        slab = self._roomy_slab(piece.shape[1:])
+        place = slab[self._used : self._used + len(piece)]
+        if place.shape != piece.shape:
+            place[...] = self.form.fill
+        place[(slice(None), *(slice(0, extent) for extent in piece.shape[1:]))] = piece
+        self._used += len(piece)
+        self.length += len(piece)
+        self._dirty = True
+        rows = self.form.chunk[0]
+        if self._used == rows:
+            visible = self._visible
+            self._slab, self._used = None, 0
+            self._dirty = self._visible = False
+            self._complete(slab, self.length - rows, self.length, visible=visible)
+
+    def _roomy_slab(self, inner: tuple[int, ...]) -> npt.NDArray[Any]:
+        whole = tuple(
+            -(-extent // step) * step for extent, step in zip(inner, self.form.chunk[1:], strict=True)
+        )
+        old = self._slab
+        if old is not None:
+            whole = tuple(map(max, whole, old.shape[1:]))
+            if whole == old.shape[1:]:
+                return old
+        if math.prod((self.form.chunk[0], *whole)) * self.form.dtype.itemsize > _LARGEST_SLAB:
+            raise ValueError(f"points of shape {inner} are too large for chunks {self.form.chunk}")
+        slab = np.empty((self.form.chunk[0], *whole), self.form.dtype)
+        if old is not None:
+            slab[: self._used] = self.form.fill
+            used = slice(0, self._used)
+            slab[(used, *(slice(0, extent) for extent in old.shape[1:]))] = old[used]
+        self._slab = slab
+        return slab
+
+    def _complete(
+        self, values: npt.NDArray[Any], start: int, end: int, *, visible: bool
+    ) -> None:
+        """Hand over one row of chunks; the state is that of after it."""
+        if not self.form.deflate or visible:
+            self._write_plain(values, start, end)
+        if self.form.deflate:
+            for inner in inner_offsets(values.shape[1:], self.form.chunk):
+                block = partial(self._block, values, inner)
+                self._queue.submit(self, (start, *inner), end, block, replaces=visible)
+            self._queue.make_room()
+
+    def _block(self, values: npt.NDArray[Any], inner: tuple[int, ...]) -> npt.NDArray[Any]:
+        steps = self.form.chunk[1:]
+        window = (slice(at, at + step) for at, step in zip(inner, steps, strict=True))
+        return whole_chunk(values[(slice(None), *window)], self.form.chunk, self.form.fill)
+
+    def _write_plain(self, values: npt.NDArray[Any], start: int, end: int) -> None:
+        self._queue.space.require(values.nbytes)
+        self._extend(end)
+        mask = _NO_FILTERS if self.form.deflate else 0
+        for inner in inner_offsets(values.shape[1:], self.form.chunk):
+            block = np.ascontiguousarray(self._block(values, inner))
+            self._dataset.write_direct_chunk((start, *inner), block, mask)
+
+    def _extend(self, end: int) -> None:
+        extent = (max(end, self._extent[0] if self._extent else 0), *self.inner)
+        if extent != self._extent:
+            self._dataset.set_extent(extent)
+            self._extent = extent

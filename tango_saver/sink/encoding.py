@@ -1,0 +1,68 @@
+"""Chunks as HDF5 stores them: shuffled and deflated, without HDF5's lock.
+
+All of it releases the interpreter, so a pool of threads uses all cores.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from isal import isal_zlib
+
+_LEVEL = 1
+"""Higher levels cost time and save nothing on detector data."""
+_WORDS = {2: np.dtype("<u2"), 4: np.dtype("<u4"), 8: np.dtype("<u8")}
+
+
+def shuffled(block: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """The bytes of a block as HDF5's shuffle filter orders them.
+
+    Args:
+        block: any shape and dtype without objects; need not be contiguous.
+
+    Returns:
+        ``(itemsize, *block.shape)``: first byte 0 of every element, then byte 1, ...
+    """
+    size = block.dtype.itemsize
+    planes = np.empty((size, *block.shape), np.uint8)
+    word = _WORDS.get(size)
+    if word is None:
+        elements = np.ascontiguousarray(block).reshape(-1).view(np.uint8).reshape(-1, size)
+        np.copyto(planes.reshape(size, -1), elements.T)
+    else:
+        # Shifts run in vector registers: more than twice as fast as a transposed copy.
+        words = block.view(word)
+        for index, plane in enumerate(planes):
+            np.copyto(plane, words if index == 0 else words >> (8 * index), casting="unsafe")
+    return planes
+
+
+def deflated(block: npt.NDArray[Any]) -> bytes:
+    """A chunk as the filters shuffle and deflate leave it (zlib container)."""
+    encoded: bytes = isal_zlib.compress(shuffled(block), _LEVEL)
+    return encoded
+
+
+def whole_chunk(
+    block: npt.NDArray[Any], chunk: tuple[int, ...], fill: npt.NDArray[Any]
+) -> npt.NDArray[Any]:
+    """The block padded with the fill value to the full shape of a chunk."""
+    if block.shape == chunk:
+        return block
+    padded = np.full(chunk, fill, block.dtype)
+    padded[tuple(slice(0, extent) for extent in block.shape)] = block
+    return padded
+
+
+def inner_offsets(
+    inner: tuple[int, ...], chunk: tuple[int, ...]
+) -> list[tuple[int, ...]]:
+    """Where the chunks of one row of chunks begin, without the first dimension."""
+    counts = [math.ceil(extent / step) for extent, step in zip(inner, chunk[1:], strict=True)]
+    return [
+        tuple(index * step for index, step in zip(indices, chunk[1:], strict=True))
+        for indices in np.ndindex(*counts)
+    ]

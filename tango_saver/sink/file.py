@@ -1,0 +1,192 @@
+"""The file that scans go to, and its lock."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+import h5py
+from h5py import h5g
+
+from tango_saver.errors import EntryExistsError, TargetLockedError, TargetUnusableError
+from tango_saver.model.plan import FilePlan
+from tango_saver.sink.chunks import ChunkQueue
+from tango_saver.sink.holders import holders
+from tango_saver.sink.scan import ScanInFile
+from tango_saver.sink.space import FileSpace
+from tango_saver.sink.trouble import HDF5_ERRORS, system_errno, unusable
+
+_LOCKED = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES)
+_in_use: dict[tuple[int, int], str] = {}
+"""Files (device, inode) that this process has open, or could not close: HDF5 would share its
+state of such a file with whoever opens it again."""
+
+
+class TargetFile:
+    """An HDF5 file open for writing; several scans may write into it in turn.
+
+    Every method raises TargetUnusableError when the system refuses (disk full, file system
+    gone); the file can then only be closed. One greenlet or thread uses it at a time; while
+    it waits for the executor, another greenlet may.
+    """
+
+    def __init__(self, path: Path, file: h5py.File, *, executor: Executor | None, new: bool) -> None:
+        self.path = path
+        self._file = file
+        self._new = new
+        self._queue = ChunkQueue(executor, FileSpace(path))
+        self._root: h5g.GroupID = file["/"].id
+        self._scans: list[ScanInFile] = []
+        self._identity = _identity(path)
+        _in_use[self._identity] = "open"
+
+    @classmethod
+    def open(cls, path: Path, *, executor: Executor | None = None) -> TargetFile:
+        """Open or make the file, and its folder.
+
+        Args:
+            path: checked and resolved (``check_target``).
+            executor: encodes the chunks; None encodes in the caller.
+
+        Raises:
+            TargetLockedError: another process holds it; says which.
+            TargetUnusableError: no permission, not HDF5, read-only, no space.
+        """
+        with suppress(OSError):
+            state = _in_use.get(_identity(path))
+            if state == "open":
+                raise TargetLockedError(f"{path} is open in this process already")
+            if state is not None:
+                raise TargetUnusableError(
+                    f"{path} could not be closed by this process: {state}",
+                    advice="It is usable again after the worker was replaced",
+                )
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise unusable(path, NotADirectoryError(errno.ENOTDIR, ""), "made") from error
+        except OSError as error:
+            raise unusable(path, error, "made") from error
+        new = not path.exists()
+        if path.is_dir():
+            raise unusable(path, IsADirectoryError(errno.EISDIR, ""), "opened")
+        if not new and not os.access(path, os.W_OK):
+            raise unusable(path, PermissionError(errno.EACCES, ""), "opened")
+        FileSpace(path).require(0)
+        try:
+            # "best-effort": a file system without locks is no reason not to save.
+            file = h5py.File(path, "a", libver="earliest", locking="best-effort")
+        except HDF5_ERRORS as error:
+            if system_errno(error) in _LOCKED and path.exists():
+                raise TargetLockedError(
+                    f"{path} is held by {holders(path)}",
+                    advice="Close it there, or open it with locking=False",
+                ) from error
+            raise unusable(path, error, "opened") from error
+        return cls(path, file, executor=executor, new=new)
+
+    def entry_names(self) -> list[str]:
+        """Names in the root of the file."""
+        return sorted(self._file)
+
+    def begin(self, plan: FilePlan) -> ScanInFile:
+        """Make the entries of a scan; a reader can open the file from then on.
+
+        Raises:
+            EntryExistsError: the file has one of the entries already; nothing was touched.
+            TargetUnusableError: the file cannot be written.
+        """
+        for entry in plan.entries:
+            if entry in self._file:
+                raise EntryExistsError(
+                    f"{self.path} has an entry {entry} already",
+                    advice="It is left as it is; save the scan to another file",
+                )
+        return self._start(plan, None)
+
+    def resume(self, plan: FilePlan, confirmed: Mapping[str, int]) -> ScanInFile:
+        """Go on with a scan whose saving was interrupted.
+
+        Args:
+            plan: of the same scan; its entries are in the file, or are made.
+            confirmed: channel -> points that the journal says are on disk; the channel is cut
+                there. ``ScanInFile.lengths`` tells where it really goes on.
+
+        Raises:
+            TargetUnusableError: the file cannot be written.
+        """
+        return self._start(plan, confirmed)
+
+    def flush(self) -> None:
+        """Make every point of every scan visible to readers that open with ``locking=False``.
+
+        Raises:
+            TargetUnusableError: the file cannot be written.
+        """
+        self._queue.drain()
+        # Nothing waits from here on, so no other greenlet comes between.
+        for scan in self._scans:
+            scan.write_partial()
+        self._flush_file()
+        if any([scan.replace() for scan in self._scans]):  # every scan, not only the first
+            self._flush_file()
+        for scan in self._scans:
+            scan.confirm()
+
+    def close(self) -> None:
+        """Flush and close; idempotent.
+
+        Raises:
+            TargetUnusableError: what was appended since the last flush is not in the file.
+        """
+        if not self._file.id.valid:
+            return
+        try:
+            self.flush()
+        finally:
+            self._scans.clear()
+            self._close_file()
+
+    def _start(self, plan: FilePlan, confirmed: Mapping[str, int] | None) -> ScanInFile:
+        scan = ScanInFile(
+            self.path, self._root, self._queue, plan, self.flush, self._scans.remove
+        )
+        if self._new:
+            scan.set_root_attributes(
+                {
+                    "file_name": str(self.path),
+                    "file_time": datetime.now(UTC).astimezone().isoformat(),
+                    "HDF5_Version": h5py.version.hdf5_version,
+                    "h5py_version": h5py.version.version,
+                    **plan.root_attributes,
+                }
+            )
+            self._new = False
+        scan.start(confirmed)
+        self._scans.append(scan)
+        self.flush()
+        return scan
+
+    def _flush_file(self) -> None:
+        try:
+            self._file.flush()
+        except HDF5_ERRORS as error:
+            raise unusable(self.path, error, "written") from error
+
+    def _close_file(self) -> None:
+        try:
+            self._file.close()
+        except HDF5_ERRORS as error:
+            _in_use[self._identity] = str(error).splitlines()[0]
+            raise unusable(self.path, error, "closed") from error
+        _in_use.pop(self._identity, None)
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino

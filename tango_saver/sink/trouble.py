@@ -1,0 +1,71 @@
+"""HDF5's exceptions as our errors."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tango_saver.errors import DatasetError, SinkError, TargetUnusableError
+
+_ERRNO = re.compile(r"errno = (\d+)")
+_ADVICE = {
+    errno.ENOSPC: "Free space on its file system; the scan can then be saved again",
+    errno.EDQUOT: "Free space in the quota; the scan can then be saved again",
+    errno.EROFS: "Mount its file system writable, or choose another folder",
+    errno.EACCES: "Give the saver's user the right to write there",
+    errno.EPERM: "Give the saver's user the right to write there",
+    errno.EIO: "Check the disk or the network file system",
+    errno.ESTALE: "Check the network file system",
+    errno.ENOTDIR: "Choose another folder: a part of the path is a file",
+    errno.EISDIR: "Choose another file name: this is a folder",
+    errno.EMFILE: "Allow the saver more open files (ulimit -n)",
+}
+HDF5_ERRORS = (OSError, RuntimeError, ValueError, TypeError, KeyError, OverflowError, MemoryError)
+"""What h5py and numpy raise."""
+
+
+def system_errno(error: BaseException) -> int:
+    """Number of the system's error behind an exception of h5py, 0 if there is none."""
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    numbers = [int(number) for number in _ERRNO.findall(str(error))]
+    return next((number for number in numbers if number), 0)
+
+
+def unusable(path: Path, error: BaseException, doing: str) -> TargetUnusableError:
+    """The target cannot be used, for a reason of the system or of HDF5."""
+    number = system_errno(error)
+    reason = os.strerror(number) if number else _first_line(error)
+    return TargetUnusableError(
+        f"{path} cannot be {doing}: {reason}",
+        advice=_ADVICE.get(number, "Move the file away if it is damaged; a new one is made"),
+    )
+
+
+@contextmanager
+def dataset_trouble(path: Path, node: str, channel: str = "") -> Iterator[None]:
+    """Errors of the system cost the file, all others the dataset or channel alone."""
+    try:
+        yield
+    except SinkError:
+        raise
+    except HDF5_ERRORS as error:
+        if system_errno(error):
+            raise unusable(path, error, "written") from error
+        raise DatasetError(
+            f"{node} in {path} cannot be written: {_first_line(error)}",
+            channel=channel,
+            advice=(
+                "The other channels are saved; check the published data type and shape"
+                if channel
+                else "The rest of the scan is saved"
+            ),
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
