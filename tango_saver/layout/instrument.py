@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from tango_saver.layout.metadata import add_mapping, static_value, text
+from tango_saver.layout.metadata import add_mapping, text
 from tango_saver.layout.naming import Place, clean, link_name, place, short_names
 from tango_saver.layout.positioners import COLLECTIONS
 from tango_saver.layout.storage import choose_storage
@@ -140,12 +140,7 @@ def add_devices(
     for item in placed:
         device_info = _device(description, item.channel.name).get("device_info")
         if isinstance(device_info, Mapping) and device_info:
-            tree.group(item.group_path, item.nx_class)
-            for key, value in device_info.items():
-                if isinstance(value, Mapping):
-                    add_mapping(tree, f"{item.group_path}/{link_name(key)}", value)
-                else:
-                    tree.same_value(f"{item.group_path}/{link_name(key)}", static_value(value))
+            add_mapping(tree, item.group_path, device_info, item.nx_class)
     for device in description.devices.values():
         owner = next((by_name[name] for name in device.channels if name in by_name), None)
         if owner is not None and device.metadata:

@@ -15,11 +15,20 @@ from typing import Any
 
 import numpy as np
 
+from tango_saver.errors import LayoutError
 from tango_saver.layout.naming import link_name
 from tango_saver.layout.tree import EntryTree
 from tango_saver.model.plan import ExternalLink, SoftLink, StaticValue
 from tango_saver.model.scan import Json
 
+DEEPEST_ARRAY = 32
+"""Dimensions of an HDF5 dataset; lists nested deeper are saved as JSON text."""
+DEEPEST_GROUP = 64
+"""Mappings nested deeper are saved as JSON text."""
+LARGEST_ATTRIBUTE = 60_000
+"""Bytes; HDF5's default file format has no room for an attribute above 64 KiB."""
+TEXT_REFERENCE = 16
+"""Bytes of one variable-length text in an attribute; the text itself lies in a heap."""
 INT64 = range(-(2**63), 2**63)
 UINT64 = range(2**64)
 
@@ -44,7 +53,24 @@ def static_value(value: Json) -> StaticValue:
         return _integer(value)
     if isinstance(value, list | tuple):
         return _array(list(value))
-    return text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return text(value) if isinstance(value, str) else _json_text(value)
+
+
+def attribute_value(value: Json) -> StaticValue:
+    """A JSON value as the value of an attribute: as JSON text if the array is too large."""
+    converted = static_value(value)
+    too_many = isinstance(converted, tuple) and len(converted) * TEXT_REFERENCE > LARGEST_ATTRIBUTE
+    too_large = isinstance(converted, np.ndarray) and converted.nbytes > LARGEST_ATTRIBUTE
+    return _json_text(value) if too_many or too_large else converted
+
+
+def _json_text(value: Json) -> str:
+    try:
+        return text(json.dumps(value, ensure_ascii=False))
+    except RecursionError as error:
+        raise LayoutError(
+            "metadata are nested too deeply", advice="Publish them less nested"
+        ) from error
 
 
 def _integer(value: int) -> StaticValue:
@@ -56,12 +82,22 @@ def _integer(value: int) -> StaticValue:
 def _array(values: list[Json]) -> StaticValue:
     if values and all(isinstance(value, str) for value in values):
         return tuple(text(value) for value in values)
+    if _depth(values) > DEEPEST_ARRAY:
+        return _json_text(values)
     leaves = list(_leaves(values))
     dtype = _common_dtype(leaves)
     if dtype is not None and _is_regular(values):
         filled = [math.nan if leaf is None else leaf for leaf in leaves]
         return np.array(filled, dtype).reshape(_shape(values))
-    return text(json.dumps(values, ensure_ascii=False))
+    return _json_text(values)
+
+
+def _depth(values: list[Json]) -> int:
+    depth, level = 0, [values]
+    while level:
+        depth += 1
+        level = [value for inner in level for value in inner if isinstance(value, list)]
+    return depth
 
 
 def _leaves(values: list[Json]) -> Iterator[Json]:
@@ -110,17 +146,21 @@ def add_mapping(
     entry, and left relative if it is nowhere.
     """
     links: list[tuple[str, str]] = []
-    _add_group(tree, path, mapping, default_class, links)
+    if _has_content(mapping):
+        _add_group(tree, path, mapping, default_class, links)
     for link, target in links:
         _add_link(tree, link, target)
 
 
 def _has_content(mapping: Mapping[str, Json]) -> bool:
-    return any(
-        _has_content(value) if isinstance(value, Mapping) else True
-        for key, value in mapping.items()
-        if "@" not in key
-    )
+    """Whether there is anything but attributes, however deep."""
+    level = [mapping]
+    while level:
+        members = [value for inner in level for key, value in inner.items() if "@" not in key]
+        if any(not isinstance(member, Mapping) for member in members):
+            return True
+        level = members
+    return False
 
 
 def _add_group(
@@ -130,9 +170,9 @@ def _add_group(
     default_class: str,
     links: list[tuple[str, str]],
 ) -> None:
-    if not _has_content(mapping):
-        return
-    own = {key[1:]: static_value(value) for key, value in mapping.items() if key[:1] == "@"}
+    own = {
+        key[1:] or "_": attribute_value(value) for key, value in mapping.items() if key[:1] == "@"
+    }
     nx_class = own.pop("NX_class", default_class)
     path = tree.group(path, nx_class if isinstance(nx_class, str) else default_class, own)
     made: dict[str, str] = {}
@@ -140,8 +180,9 @@ def _add_group(
         if "@" in key:
             continue
         member = f"{path}/{link_name(key.removesuffix('>'))}"
-        if isinstance(value, Mapping):
-            _add_group(tree, member, value, "NXcollection", links)
+        if isinstance(value, Mapping) and member.count("/") < DEEPEST_GROUP:
+            if _has_content(value):
+                _add_group(tree, member, value, "NXcollection", links)
         elif key.endswith(">") and isinstance(value, str):
             links.append((member, value))
         else:
@@ -157,7 +198,7 @@ def _add_attributes(
         if not separator or not name:
             continue
         member = made.get(name, f"{path}/{link_name(name)}")
-        if not tree.attribute(member, attribute or "_", static_value(value)):
+        if not tree.attribute(member, attribute or "_", attribute_value(value)):
             tree.warnings.append(f"{member} does not exist, its attribute {attribute} is not saved")
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import posixpath
 from dataclasses import replace
 
+import numpy as np
+
 from tango_saver.model.plan import (
     Attributes,
     ExternalLink,
@@ -76,16 +78,16 @@ class EntryTree:
         return path
 
     def value(self, path: str, value: StaticValue, attributes: Attributes | None = None) -> str:
-        """Make a dataset; returns its path."""
+        """Make a dataset; returns its path. The same value again is no second dataset."""
+        present = self._nodes.get(path)
+        if isinstance(present, Value) and _same(present.value, value):
+            self._nodes[path] = replace(
+                present, attributes={**(attributes or {}), **present.attributes}
+            )
+            return path
         path = self._renamed(path) if self.is_taken(path) else path
         self._nodes[path] = Value(path, value, attributes or {})
         return path
-
-    def same_value(self, path: str, value: StaticValue) -> None:
-        """Make a dataset unless it is there with this very value."""
-        present = self._nodes.get(path)
-        if not (isinstance(present, Value) and present.value == value):
-            self.value(path, value)
 
     def link(self, node: SoftLink | ExternalLink) -> None:
         """Make a link."""
@@ -109,6 +111,10 @@ class EntryTree:
         free = self.free_path(path)
         self.warnings.append(f"{path} is taken, saved as {posixpath.basename(free)}")
         return free
+
+
+def _same(left: StaticValue, right: StaticValue) -> bool:
+    return type(left) is type(right) and bool(np.array_equal(left, right))
 
 
 def _parts(path: str) -> list[str]:
