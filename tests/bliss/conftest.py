@@ -68,7 +68,7 @@ def session(
 
 def _listening(server: SaverServer) -> tango.DeviceProxy:
     device = tango.DeviceProxy(server.device)
-    wait_until(lambda: device.State() == tango.DevState.ON, f"listening, not {device.Status()!r}")
+    wait_until(lambda: device.State() == tango.DevState.ON, "listening")
     return device
 
 
