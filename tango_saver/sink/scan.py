@@ -75,10 +75,8 @@ class ScanInFile:
     @property
     def failed_channels(self) -> Mapping[str, str]:
         """Channel -> why nothing more can be appended to it."""
-        for channel, writers in self._streams.items():
-            for writer in writers:
-                if writer.problem is not None:
-                    self._failed.setdefault(channel, writer.problem)
+        for channel in self._streams:
+            self._look_for_problem(channel)
         return {channel: str(error) for channel, error in self._failed.items()}
 
     def append(self, channel: str, first: int, points: Points) -> None:
@@ -96,9 +94,7 @@ class ScanInFile:
         if not len(points):
             return
         for writer in self._writers(channel, first):
-            with self._costs_the_channel(channel), dataset_trouble(
-                self._path, writer.spec.path, channel
-            ):
+            with self._costs_the_channel(channel, writer.spec.path):
                 n_bytes = writer.append(points)
         self.bytes_appended += n_bytes
         self._queue.make_room()
@@ -113,9 +109,7 @@ class ScanInFile:
         if stop <= first:
             return
         for writer in self._writers(channel, first):
-            with self._costs_the_channel(channel), dataset_trouble(
-                self._path, writer.spec.path, channel
-            ):
+            with self._costs_the_channel(channel, writer.spec.path):
                 writer.fill(stop - first)
 
     def update(self, plan: FilePlan) -> None:
@@ -133,7 +127,7 @@ class ScanInFile:
     def lengths(self) -> Mapping[str, int]:
         """Channel -> points appended; on disk after the next flush."""
         return {
-            channel: min(writer.length for writer in writers)
+            channel: _shortest(writers)
             for channel, writers in self._streams.items()
         }
 
@@ -165,7 +159,7 @@ class ScanInFile:
         """Make the nodes of the plan; take up the streams that a crash left behind."""
         if resumed is not None:
             for channel, specs in self._plan.streams.items():
-                with suppress(DatasetError), self._costs_the_channel(channel):
+                with suppress(DatasetError):  # the next append raises it
                     self._take_up(channel, specs, resumed.get(channel, 0))
         self._create(self._plan.nodes)
 
@@ -205,26 +199,31 @@ class ScanInFile:
             writer.confirmed = writer.length
 
     def _writers(self, channel: str, first: int) -> list[StreamWriter]:
-        if channel in self.failed_channels:
+        self._look_for_problem(channel)
+        if channel in self._failed:
             raise self._failed[channel]
         if channel not in self._plan.streams:
             raise DatasetError("the plan has no dataset for it", channel=channel)
-        length = self.lengths().get(channel, 0)
+        writers = self._streams.get(channel)
+        length = _shortest(writers) if writers else 0
         if first != length:
             raise DatasetError(
                 f"point {first} came when {length} points were in the file",
                 channel=channel,
                 advice="Resume the scan from the confirmed lengths",
             )
-        if channel not in self._streams:
-            with self._costs_the_channel(channel):
-                self._streams[channel] = [
-                    self._make_stream(spec) for spec in self._plan.streams[channel]
-                ]
-        return self._streams[channel]
+        if writers is None:
+            writers = [self._make_stream(spec) for spec in self._plan.streams[channel]]
+            self._streams[channel] = writers
+        return writers
+
+    def _look_for_problem(self, channel: str) -> None:
+        for writer in self._streams.get(channel, ()):
+            if writer.problem is not None:
+                self._failed.setdefault(channel, writer.problem)
 
     def _make_stream(self, spec: StreamDataset) -> StreamWriter:
-        with dataset_trouble(self._path, spec.path, spec.channel):
+        with self._costs_the_channel(spec.channel, spec.path):
             self._free(spec.path)
             writer = create_stream(self._root, spec, self._queue)
         self._companions(spec)
@@ -235,7 +234,7 @@ class ScanInFile:
     ) -> None:
         writers: list[StreamWriter] = []
         for spec in specs:
-            with dataset_trouble(self._path, spec.path, channel):
+            with self._costs_the_channel(channel, spec.path):
                 # Several datasets of one channel go on from the same point.
                 length = min([confirmed, *(writer.length for writer in writers)])
                 writer = resume_stream(self._root, spec, self._queue, length)
@@ -313,9 +312,10 @@ class ScanInFile:
         return dtype
 
     @contextmanager
-    def _costs_the_channel(self, channel: str) -> Iterator[None]:
+    def _costs_the_channel(self, channel: str, node: str = "") -> Iterator[None]:
         try:
-            yield
+            with dataset_trouble(self._path, node or channel, channel):
+                yield
         except DatasetError as error:
             self._failed[channel] = error
             raise
@@ -337,6 +337,10 @@ class ScanInFile:
                 yield
         except DatasetError as error:
             self._warnings.append(str(error))
+
+
+def _shortest(writers: list[StreamWriter]) -> int:
+    return min([writer.length for writer in writers])
 
 
 def _same(left: Node, right: Node) -> bool:

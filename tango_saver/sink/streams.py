@@ -114,7 +114,7 @@ class StreamWriter:
         if isinstance(points, FixedPoints):
             self._check(points.values.dtype, points.values.shape[1:])
             block = points.values
-            extents = np.broadcast_to(block.shape[1:], (len(block), block.ndim - 1))
+            extents = None
             n_bytes = block.nbytes
         else:
             for value in points.values:
@@ -125,6 +125,8 @@ class StreamWriter:
             n_bytes = sum(value.nbytes for value in points.values)
         # Both arrays change before either may wait for the pool.
         if self._lengths is not None:
+            if extents is None:
+                extents = np.tile(block.shape[1:], (len(block), 1))
             self._lengths.append(self._varying(extents))
         self._column.append(block)
         return n_bytes

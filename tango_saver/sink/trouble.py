@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from tango_saver.errors import DatasetError, SinkError, TargetUnusableError
@@ -46,22 +44,33 @@ def unusable(path: Path, error: BaseException, doing: str) -> TargetUnusableErro
     )
 
 
-@contextmanager
-def dataset_trouble(path: Path, node: str, channel: str = "") -> Iterator[None]:
-    """Errors of the system cost the file, all others the dataset or channel alone."""
-    try:
-        yield
-    except SinkError:
-        raise
-    except HDF5_ERRORS as error:
+class dataset_trouble:  # noqa: N801 - reads as the statement that it is
+    """Errors of the system cost the file, all others the dataset or channel alone.
+
+    A class, because it is entered for every batch of points.
+    """
+
+    __slots__ = ("_channel", "_node", "_path")
+
+    def __init__(self, path: Path, node: str, channel: str = "") -> None:
+        self._path, self._node, self._channel = path, node, channel
+
+    def __enter__(self) -> None:
+        """Nothing to prepare."""
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        if error is None or isinstance(error, SinkError) or not isinstance(error, HDF5_ERRORS):
+            return
         if system_errno(error):
-            raise unusable(path, error, "written") from error
+            raise unusable(self._path, error, "written") from error
         raise DatasetError(
-            f"{node} in {path} cannot be written: {_first_line(error)}",
-            channel=channel,
+            f"{self._node} in {self._path} cannot be written: {_first_line(error)}",
+            channel=self._channel,
             advice=(
                 "The other channels are saved; check the published data type and shape"
-                if channel
+                if self._channel
                 else "The rest of the scan is saved"
             ),
         ) from error
