@@ -23,7 +23,7 @@ from tango_saver.errors import ConfigurationError, SaverError, UnknownScanError
 from tango_saver.model.scan import ScanKey
 from tango_saver.model.settings import SaverSettings
 from tango_saver.model.status import SaverStatus
-from tango_saver.source import open_source
+from tango_saver.source.factory import open_source
 
 _LOG = logging.getLogger(__name__)
 
@@ -174,6 +174,7 @@ class Conductor:
             return found
 
     def _handle(self, event: events.Event) -> None:
+        self._display.tell()  # changes of state are not kept back by what follows
         try:
             self._desk.handle(event)
         except Exception:

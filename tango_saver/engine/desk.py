@@ -93,7 +93,7 @@ class Desk:
             workers=len(self._pool),
             worker_restarts=self._restarts,
             unfinished=self._unfinished,
-            draining=bool(self._draining),
+            listens=bool(self._listener or self._draining),
         )
 
     @property

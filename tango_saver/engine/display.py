@@ -37,8 +37,8 @@ class View:
     workers: int = 0
     worker_restarts: int = 0
     unfinished: int = 0
-    draining: bool = False
-    """Scans that were created before Stop are still looked for."""
+    listens: bool = False
+    """New scans are heard of, or those that were created before Stop are looked for."""
 
 
 class Display:
@@ -82,7 +82,7 @@ class Display:
         """The conductor's thread knows something new."""
         with self._lock:
             self._view = view
-            if not view.running and not view.draining:
+            if not view.running and not view.listens:
                 self._stopping = False
             self._refresh()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from tango_saver.errors import SaverError
 from tango_saver.model.scan import ScanAnnouncement
 from tango_saver.model.settings import SaverSettings
-from tango_saver.source import open_source
+from tango_saver.source.factory import open_source
 from tango_saver.source.base import ScanSource
 
 _LOG = logging.getLogger(__name__)

@@ -1,0 +1,239 @@
+"""The files that a worker holds open: shared by their scans, flushed in time, one use at a time."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from contextlib import contextmanager
+from pathlib import Path
+
+import gevent
+from gevent.event import Event
+from gevent.lock import RLock
+
+from tango_saver.errors import SaverError, SinkError, TargetUnusableError
+from tango_saver.model.settings import SaverSettings
+from tango_saver.sink.file import TargetFile
+from tango_saver.sink.trouble import system_errno
+
+_LOG = logging.getLogger(__name__)
+
+_DUTY = 2.0
+"""A flush is followed by a pause of at least so many times its own length."""
+
+
+class OpenTarget:
+    """One file; whoever uses it does so inside ``use``.
+
+    Args:
+        path: of the file.
+        file: open.
+        period_s: how long an appended point may stay invisible.
+    """
+
+    def __init__(self, path: Path, file: TargetFile, period_s: float) -> None:
+        self.path = path
+        self.file = file
+        self.users = 0
+        self._period_s = period_s
+        self._lock = RLock()
+        self._listeners: list[Callable[[], None]] = []
+        self._dirty = Event()
+        self._dirty_since = 0.0
+        self._error: SinkError | None = None
+        self._flusher = gevent.spawn(self._flush_in_time)
+
+    @contextmanager
+    def use(self) -> Iterator[TargetFile]:
+        """The file, for this greenlet alone.
+
+        Raises:
+            SinkError: what a flush in the background met.
+        """
+        with self._lock:
+            self.check()
+            yield self.file
+
+    def check(self) -> None:
+        """Raise what a flush in the background met.
+
+        Raises:
+            SinkError: the file cannot be written any more.
+        """
+        if self._error is not None:
+            raise type(self._error)(self._error.fact, advice=self._error.advice)
+
+    def touch(self) -> None:
+        """Points were appended; they become visible within the period."""
+        if not self._dirty.is_set():
+            self._dirty_since = time.monotonic()
+            self._dirty.set()
+
+    def after_flush(self, listener: Callable[[], None]) -> None:
+        """Call this after each flush in the background, inside ``use``."""
+        self._listeners.append(listener)
+
+    def forget(self, listener: Callable[[], None]) -> None:
+        """Do not call it any more."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
+    def flush(self) -> None:
+        """Make everything visible now.
+
+        Raises:
+            SinkError: the file cannot be written any more.
+        """
+        with self.use() as file:
+            self._dirty.clear()
+            try:
+                file.flush()
+                for listener in tuple(self._listeners):
+                    listener()
+            except SinkError as error:
+                self._error = error
+                raise
+
+    def close(self) -> None:
+        """Flush and close.
+
+        Raises:
+            SinkError: what was appended since the last flush may be missing.
+        """
+        with self._lock:
+            self._flusher.kill(block=False)
+            self.file.close()
+
+    def refuse(self) -> None:
+        """Close, whatever there is to be written, and let nobody use it any more."""
+        with self._lock:
+            self._flusher.kill(block=False)
+            try:
+                if self._error is None:
+                    self.flush()
+                self.file.close()
+            finally:
+                self._error = self._error or TargetUnusableError("the server ends")
+
+    def _flush_in_time(self) -> None:
+        pause = 0.0
+        while self._error is None:
+            self._dirty.wait()
+            due = self._dirty_since + self._period_s - time.monotonic()
+            gevent.sleep(max(due, pause, 0.0))
+            if not self._dirty.is_set():
+                continue  # somebody flushed meanwhile
+            started = time.monotonic()
+            try:
+                self.flush()
+            except SaverError as error:
+                _LOG.error("flushing %s failed: %s", self.path, error)  # noqa: TRY400
+            except Exception as error:
+                _LOG.exception("flushing %s failed", self.path)
+                self._error = TargetUnusableError(
+                    f"{self.path} cannot be flushed: {type(error).__name__}: {error}"
+                )
+            pause = _DUTY * (time.monotonic() - started)
+
+
+class OpenTargets:
+    """All files of the worker.
+
+    Args:
+        settings: flush period and how long an unused file stays open.
+        executor: where chunks are deflated.
+        on_close: called with the path of each file that is not held any more.
+    """
+
+    def __init__(
+        self, settings: SaverSettings, executor: Executor, on_close: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
+        self._executor = executor
+        self._on_close = on_close
+        self._open: dict[Path, OpenTarget] = {}
+        self._opening = RLock()
+
+    def acquire(
+        self, path: Path, *, damage_expected: bool = False
+    ) -> tuple[OpenTarget, Path | None]:
+        """The open file, to be released once.
+
+        Args:
+            path: of the file.
+            damage_expected: a process died while it wrote this file: if HDF5 cannot read it
+                any more, it is set aside and a new one made.
+
+        Returns:
+            the file, and where a damaged one was set aside.
+
+        Raises:
+            TargetLockedError: another process holds it.
+            TargetUnusableError: it cannot be opened.
+        """
+        with self._opening:
+            target, aside = self._open.get(path), None
+            if target is None:
+                file, aside = self._open_file(path, damage_expected=damage_expected)
+                target = OpenTarget(path, file, self._settings.flush_period_s)
+                self._open[path] = target
+            target.users += 1
+            return target, aside
+
+    def _open_file(self, path: Path, *, damage_expected: bool) -> tuple[TargetFile, Path | None]:
+        try:
+            return TargetFile.open(path, executor=self._executor), None
+        except TargetUnusableError as error:
+            cause = error.__cause__
+            if not damage_expected or cause is None or system_errno(cause):
+                raise
+        aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}")
+        _LOG.error("%s cannot be opened after a crash, it becomes %s", path, aside.name)
+        try:
+            path.rename(aside)
+        except OSError as error:
+            raise TargetUnusableError(
+                f"{path} is damaged and cannot be set aside: {error.strerror}"
+            ) from error
+        return TargetFile.open(path, executor=self._executor), aside
+
+    def release(self, target: OpenTarget) -> None:
+        """One user less; the last one closes it, now or after the idle time.
+
+        Raises:
+            SinkError: closing it failed; it is not held any more all the same.
+        """
+        target.users -= 1
+        if target.users:
+            return
+        if self._settings.file_idle_s:
+            gevent.spawn_later(self._settings.file_idle_s, self._close_idle, target)
+        else:
+            self._close(target)
+
+    def _close_idle(self, target: OpenTarget) -> None:
+        if not target.users and self._open.get(target.path) is target:
+            try:
+                self._close(target)
+            except SinkError as error:
+                _LOG.error("closing %s failed: %s", target.path, error)  # noqa: TRY400
+
+    def _close(self, target: OpenTarget) -> None:
+        with self._opening:
+            if target.users:
+                return
+            self._open.pop(target.path, None)
+            try:
+                target.close()
+            finally:
+                self._on_close(str(target.path))
+
+    def refuse_all(self) -> None:
+        """Flush and close everything; whoever still wants to write is refused."""
+        for target in tuple(self._open.values()):
+            try:
+                target.refuse()
+            except SinkError as error:
+                _LOG.error("closing %s failed: %s", target.path, error)  # noqa: TRY400

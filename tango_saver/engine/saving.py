@@ -1,0 +1,133 @@
+"""The work of one worker process: orders come in, scans are saved, news go out."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from multiprocessing.connection import Connection
+
+import gevent
+from gevent.event import Event
+from gevent.socket import wait_read
+from gevent.threadpool import ThreadPoolExecutor
+
+from tango_saver.engine.forwarding import forward_logging
+from tango_saver.engine.messages import (
+    Configure,
+    EndScan,
+    Leave,
+    News,
+    Order,
+    ProgressMade,
+    SaveScan,
+    ScanEnded,
+    TargetClosed,
+    decode_order,
+)
+from tango_saver.engine.open_targets import OpenTargets
+from tango_saver.engine.outbox import Outbox
+from tango_saver.engine.writer import ScanWriter
+from tango_saver.errors import EngineError
+from tango_saver.model.report import ScanProgress
+from tango_saver.model.settings import SaverSettings
+
+_LOG = logging.getLogger(__name__)
+
+_PROGRESS_S = 0.2
+_FAREWELL_S = 1.0
+"""Longest wait for the last news to be taken."""
+_MOST_THREADS = 8
+
+
+class SavingProcess:
+    """One worker, from its first order to its last.
+
+    Args:
+        connection: to the conductor; its end is the end of the worker.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._outbox = Outbox(connection, "news")
+        self._writers: dict[str, ScanWriter] = {}
+        self._told: dict[str, ScanProgress] = {}
+        self._leaving = False
+        self._leave = Event()
+
+    def run(self) -> None:
+        """Work until told to leave, or until the conductor is gone."""
+        forward_logging(self._tell)
+        gevent.signal_handler(signal.SIGTERM, self._leave.set)
+        settings = self._first_order()
+        if settings is None:
+            return
+        threads = max(2, min(_MOST_THREADS, os.cpu_count() or 1))
+        self._settings = settings
+        self._targets = OpenTargets(
+            settings,
+            ThreadPoolExecutor(threads),
+            lambda path: self._tell(TargetClosed(path)),
+        )
+        gevent.spawn(self._take_orders)
+        gevent.spawn(self._tell_progress)
+        self._leave.wait()
+        # Every file gets what was received; whoever still writes is refused, and forgotten.
+        self._leaving = True
+        self._targets.refuse_all()
+        self._outbox.close(_FAREWELL_S)
+
+    def _tell(self, news: News) -> None:
+        self._outbox.put(news)
+
+    def _next_order(self) -> Order | None:
+        try:
+            wait_read(self._connection.fileno())
+            return decode_order(self._connection.recv_bytes())
+        except (EOFError, OSError):
+            return None  # the conductor is gone
+
+    def _first_order(self) -> SaverSettings | None:
+        order = self._next_order()
+        if order is None or isinstance(order, Leave):
+            return None
+        if not isinstance(order, Configure):
+            raise EngineError(f"the first order of a worker is {type(order).__name__}")
+        return order.settings
+
+    def _take_orders(self) -> None:
+        while True:
+            order = self._next_order()
+            match order:
+                case SaveScan():
+                    gevent.spawn(self._save, order)
+                case EndScan():
+                    writer = self._writers.get(order.key)
+                    if writer is not None:
+                        writer.end()
+                case _:
+                    self._leave.set()
+                    return
+
+    def _save(self, order: SaveScan) -> None:
+        if order.key in self._writers:
+            return
+        writer = ScanWriter(order, self._settings, self._targets, self._tell)
+        self._writers[order.key] = writer
+        report = writer.run()
+        del self._writers[order.key]
+        self._told.pop(order.key, None)
+        if not self._leaving:
+            self._tell(ScanEnded(report))
+
+    def _tell_progress(self) -> None:
+        while True:
+            gevent.sleep(_PROGRESS_S)
+            changed = []
+            for key, writer in self._writers.items():
+                progress = writer.progress()
+                if progress != self._told.get(key):
+                    self._told[key] = progress
+                    changed.append(progress)
+            if changed:
+                self._tell(ProgressMade(tuple(changed)))

@@ -1,0 +1,408 @@
+"""Saves one scan: reads its records, lays it out, writes it, and reports."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import singledispatchmethod
+
+import gevent
+
+from tango_saver.engine.messages import LostPoints, News, SaveScan
+from tango_saver.engine.open_targets import OpenTargets
+from tango_saver.engine.scan_file import ScanFile
+from tango_saver.engine.tally import Tally
+from tango_saver.errors import DatasetError, RedisUnreachableError, SaverError, ScanNotFoundError
+from tango_saver.layout import Moment, plan_scan
+from tango_saver.model.plan import FilePlan
+from tango_saver.model.records import (
+    ChannelEnded,
+    ChannelFailed,
+    FixedPoints,
+    FramesReferenced,
+    GapFound,
+    PointsArrived,
+    Record,
+    ScanClosed,
+    ScanOpened,
+)
+from tango_saver.model.report import ChannelReport, Gap, SavingState, ScanProgress, ScanReport
+from tango_saver.model.scan import EndReason, ScanDescription, ScanKey
+from tango_saver.model.settings import SaverSettings
+from tango_saver.source.base import ScanReader
+from tango_saver.source.factory import open_reader
+
+_LOG = logging.getLogger(__name__)
+
+_READ_S = 1.0
+"""One wait for records, and so how soon an order to end is noticed."""
+_PACE_S = 0.08
+"""Pause after points that came in small portions: better a few together than each one alone."""
+_FULL_BITE = 1 << 18
+"""Bytes of a portion after which there is no pause: a scan is being caught up with."""
+_RETRY_S = (0.2, 2.0)
+"""First and longest pause while Redis does not answer."""
+_NAMED = 3
+"""Channels with a problem that a report's error spells out."""
+
+
+class ScanWriter:
+    """One scan in one file; ``run`` never raises, it reports.
+
+    Args:
+        order: which scan, and where it goes.
+        settings: of the saver.
+        targets: the files of this worker.
+        tell: takes news that must survive this worker.
+    """
+
+    def __init__(
+        self,
+        order: SaveScan,
+        settings: SaverSettings,
+        targets: OpenTargets,
+        tell: Callable[[News], None],
+    ) -> None:
+        self._order = order
+        self._settings = settings
+        self._tell = tell
+        self._file = ScanFile(order.key, order.target, targets)
+        self._reader: ScanReader | None = None
+        self._tally = Tally()
+        self._description: ScanDescription | None = None
+        self._plan: FilePlan | None = None
+        self._warnings = list(order.warnings)
+        self._end_asked = False
+        self._ended = False
+        self._end_reason = ""
+        self._reopened = False
+        self._trouble = ""
+        self._error = ""
+        self._last_sign = time.monotonic()
+        self._finished_at = 0.0
+
+    def end(self) -> None:
+        """Finish what there is, soon."""
+        self._end_asked = True
+
+    def progress(self) -> ScanProgress:
+        """Where it stands."""
+        order, plan = self._order, self._plan
+        n_points = self._description.n_points if self._description is not None else None
+        expected = None if plan is None or n_points is None else n_points * len(plan.streams)
+        return ScanProgress(
+            key=order.key,
+            session=order.session,
+            name=order.name,
+            number=order.number,
+            state=SavingState.SAVING if self._file.opened else SavingState.WAITING,
+            target=order.target,
+            entries=plan.entries if plan is not None and self._file.opened else (),
+            points_saved=self._file.rows_visible,
+            points_expected=expected,
+            bytes_saved=self._file.bytes_visible,
+            lag_s=self._lag(),
+            warnings=self._all_warnings(),
+            error=self._trouble or self._file.trouble,
+            started_at=order.started_at,
+        )
+
+    def run(self) -> ScanReport:
+        """Save the scan to its end."""
+        key = self._order.key
+        _LOG.info("scan %s: saving to %s begins", key, self._order.target)
+        try:
+            self._save()
+        except SaverError as error:
+            self._give_up(error)
+        except Exception as error:
+            _LOG.exception("scan %s: a defect costs it its end", key)
+            self._give_up(
+                SaverError(
+                    f"{type(error).__name__}: {error}",
+                    scan=key,
+                    advice="This is a defect of tango_saver; the log has the details",
+                )
+            )
+        finally:
+            if self._reader is not None:
+                self._reader.close()
+            try:
+                self._file.release()
+            except SaverError as error:
+                self._error = self._error or str(error)
+        report = self._report()
+        _LOG.info("scan %s: %s, %d points", key, report.state.value, report.points_saved)
+        return report
+
+    # ------------------------------------------------------------------ the loop
+
+    def _save(self) -> None:
+        self._read_from(self._file.recall())
+        while not self._ended:
+            records = self._read()
+            n_bytes = self._take_all(records)
+            if self._ended:
+                return
+            self._file.check()
+            if self._end_asked:
+                self._close_early(EndReason.SAVING_STOPPED)
+            elif self._publisher_is_lost(records):
+                timeout_s = self._settings.publisher_timeout_s
+                self._warnings.append(
+                    f"nothing was published for {timeout_s:g} s: the session is gone, or pauses"
+                )
+                self._close_early(EndReason.PUBLISHER_LOST)
+            elif 0 < n_bytes < _FULL_BITE:
+                gevent.sleep(_PACE_S)
+
+    def _read_from(self, positions: Mapping[str, int]) -> None:
+        if self._reader is not None:
+            self._reader.close()
+        self._reader = open_reader(
+            self._settings.redis_url,
+            ScanKey(self._order.key),
+            positions,
+            self._settings.redis_timeout_s,
+        )
+
+    def _read(self) -> Sequence[Record]:
+        """The next records; while Redis does not answer, none, after a pause."""
+        reader = self._reader
+        if reader is None:
+            return ()
+        wait_s = _READ_S
+        if self._settings.publisher_timeout_s:
+            wait_s = min(wait_s, self._settings.publisher_timeout_s)
+        pause, since = _RETRY_S[0], ""
+        while True:
+            try:
+                records = reader.read(wait_s)
+            except RedisUnreachableError as error:
+                if not since:
+                    since = time.strftime("%H:%M:%S")
+                    _LOG.warning("scan %s: %s", self._order.key, error)
+                self._trouble = (
+                    f"Redis does not answer since {since}: {error.fact}. "
+                    "The scan goes on being saved when it is back"
+                )
+                if self._end_asked:
+                    return ()
+                gevent.sleep(pause)
+                pause = min(2 * pause, _RETRY_S[1])
+            else:
+                if since:
+                    _LOG.info("scan %s: Redis answers again", self._order.key)
+                    self._trouble = ""
+                    self._last_sign = time.monotonic()
+                return records
+
+    def _publisher_is_lost(self, records: Sequence[Record]) -> bool:
+        now = time.monotonic()
+        if records:
+            self._last_sign = now
+        timeout_s = self._settings.publisher_timeout_s
+        return bool(timeout_s) and now - self._last_sign > timeout_s
+
+    def _take_all(self, records: Sequence[Record]) -> int:
+        """Deal with records; how many bytes of points they held."""
+        n_bytes = 0
+        for record in records:
+            if isinstance(record, PointsArrived):
+                points = record.points
+                small = not isinstance(points, FixedPoints)
+                n_bytes += _FULL_BITE // 64 if small else points.values.nbytes
+            self._take(record)
+            if self._reopened:
+                self._reopened = False
+                return 0
+        return n_bytes
+
+    # ------------------------------------------------------------------ records
+
+    @singledispatchmethod
+    def _take(self, record: Record) -> None:
+        raise NotImplementedError(type(record).__name__)
+
+    @_take.register
+    def _(self, record: ScanOpened) -> None:
+        if self._plan is None:
+            self._open(record.description)
+
+    @_take.register
+    def _(self, record: PointsArrived) -> None:
+        if self._concerns(record.channel):
+            self._tally.received(record.channel, len(record.points))
+            try:
+                self._file.append(record.channel, record.first, record.points)
+            except DatasetError as error:
+                self._channel_fails(record.channel, error.fact)
+
+    @_take.register
+    def _(self, record: GapFound) -> None:
+        if not self._concerns(record.channel):
+            return
+        channel, first, stop = record.channel, record.first, record.stop
+        self._tally.gap(channel, first, stop)
+        self._tell(LostPoints(self._order.key, channel, first, stop))
+        self._warnings.append(
+            f"channel {channel}: points {first} to {stop - 1} were dropped by Redis before they "
+            "could be read; fill values stand for them"
+        )
+        _LOG.warning("scan %s: %s", self._order.key, self._warnings[-1])
+        try:
+            self._file.fill_gap(channel, first, stop)
+        except DatasetError as error:
+            self._channel_fails(channel, error.fact)
+
+    @_take.register
+    def _(self, record: ChannelEnded) -> None:
+        if self._concerns(record.channel):
+            self._tally.ended(record.channel, record.n_points)
+
+    @_take.register
+    def _(self, record: ChannelFailed) -> None:
+        self._channel_fails(record.channel, record.reason)
+
+    @_take.register
+    def _(self, record: FramesReferenced) -> None:
+        """The layout has said already that these images are left out."""
+
+    @_take.register
+    def _(self, record: ScanClosed) -> None:
+        if self._plan is None:
+            self._open(record.description)
+        self._close(record.description, "")
+
+    def _concerns(self, channel: str) -> bool:
+        """Whether the channel is in the file and has not failed."""
+        return (
+            self._plan is not None
+            and channel in self._plan.streams
+            and channel not in self._tally.problems()
+        )
+
+    def _channel_fails(self, channel: str, reason: str) -> None:
+        _LOG.warning("scan %s: channel %s is left: %s", self._order.key, channel, reason)
+        self._tally.failed(channel, reason)
+
+    # ------------------------------------------------------------------ begin and end
+
+    def _open(self, description: ScanDescription) -> None:
+        """Make the entries, or take up those of an earlier attempt."""
+        self._description = description
+        plan = plan_scan(self._settings.layout, description, Moment("RUNNING", _now()))
+        self._tally.expect(plan.streams)
+        recalled = self._file.recall()
+        lengths = self._file.open(plan)
+        self._plan = plan
+        gaps: dict[str, list[Gap]] = {}
+        for lost in self._order.lost:
+            gaps.setdefault(lost.channel, []).append(Gap(lost.first, lost.stop))
+        for channel, length in lengths.items():
+            self._tally.resumed(channel, length, gaps.get(channel, ()))
+        if {name: n for name, n in recalled.items() if n} != {
+            name: n for name, n in lengths.items() if n
+        }:
+            self._read_from(lengths)
+            self._reopened = True
+
+    def _close_early(self, reason: EndReason) -> None:
+        """End a scan that BLISS has not closed."""
+        description = self._description
+        if description is None and self._reader is not None:
+            description = self._reader.describe()
+            self._open(description)
+        if description is not None:
+            self._close(description, reason.value)
+
+    def _close(self, description: ScanDescription, end_reason: str) -> None:
+        """Bring the file to its end; the description is the last one."""
+        self._description = description
+        self._end_reason = end_reason or description.end_reason
+        for channel, reason in self._file.failed_channels().items():
+            self._tally.failed(channel, reason)
+        reports = self._tally.reports(self._file.lengths())
+        status = "FAILED" if self._error or _problems(reports) else "SUCCEEDED"
+        now = _now()
+        moment = Moment(
+            status,
+            now,
+            end_time=now,
+            end_reason=end_reason,
+            n_points=self._file.lengths(),
+            warnings=(*self._warnings, *_problems(reports), *filter(None, [self._error])),
+        )
+        self._plan = plan_scan(self._settings.layout, description, moment)
+        self._file.finish(self._plan)
+        self._ended = True
+
+    def _give_up(self, error: SaverError) -> None:
+        """The scan cannot be saved any further; what is in the file gets an end, if it can."""
+        _LOG.error("scan %s: %s", self._order.key, error)
+        self._error = self._error or str(error)
+        description = self._description
+        if self._ended or not self._file.opened or description is None:
+            return
+        gone = isinstance(error, ScanNotFoundError)
+        try:
+            self._close(description, (EndReason.DELETION if gone else EndReason.FAILURE).value)
+        except SaverError as second:
+            _LOG.error("scan %s: nor can it be ended: %s", self._order.key, second)  # noqa: TRY400
+        except Exception:
+            _LOG.exception("scan %s: nor can it be ended", self._order.key)
+
+    # ------------------------------------------------------------------ what is told
+
+    def _lag(self) -> float:
+        now = time.monotonic()
+        since = self._last_sign if self._trouble else self._file.dirty_since
+        return round(now - since, 1) if since else 0.0
+
+    def _all_warnings(self) -> tuple[str, ...]:
+        found = [*self._warnings, *self._file.warnings()]
+        if self._description is not None:
+            found += self._description.warnings
+        if self._plan is not None:
+            found += self._plan.warnings
+        found += [f"channel {name}: {why}" for name, why in self._tally.problems().items()]
+        return tuple(dict.fromkeys(found))
+
+    def _report(self) -> ScanReport:
+        order = self._order
+        channels = self._tally.reports(self._file.lengths())
+        problems = _problems(channels)
+        error = self._error
+        if problems and not error:
+            more = len(problems) - _NAMED
+            error = (
+                f"{len(problems)} of {len(channels)} channels are not (wholly) saved: "
+                + "; ".join(problems[:_NAMED])
+                + (f"; and {more} more" if more > 0 else "")
+            )
+        return ScanReport(
+            key=order.key,
+            session=order.session,
+            name=order.name,
+            number=order.number,
+            state=SavingState.FAILED if error else SavingState.SAVED,
+            target=order.target,
+            entries=self._plan.entries if self._plan is not None and self._file.begun else (),
+            end_reason=self._end_reason,
+            channels=channels,
+            bytes_saved=self._file.bytes_appended,
+            started_at=order.started_at,
+            finished_at=time.time(),
+            warnings=self._all_warnings(),
+            error=error,
+        )
+
+
+def _problems(channels: Sequence[ChannelReport]) -> tuple[str, ...]:
+    return tuple(f"{channel.name}: {channel.problem}" for channel in channels if channel.problem)
+
+
+def _now() -> str:
+    return datetime.now(UTC).astimezone().isoformat()
