@@ -9,13 +9,15 @@ rest of the scan goes on.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Any
 
 import msgspec
 
 from tango_saver.errors import DocumentError
 from tango_saver.model.scan import ChannelSpec, ScanDescription, ScanKey, ScanState
 from tango_saver.source.bliss2.encoding import STREAM_PREFIX, bad_field, decode_channel
+from tango_saver.source.bliss2.json_text import decode_json
 from tango_saver.source.bliss2.notes import Notes
 from tango_saver.source.bliss2.parts import (
     decode_devices,
@@ -24,13 +26,21 @@ from tango_saver.source.bliss2.parts import (
     missing_channels,
 )
 
+MOST_POINTS = 2**40
+"""Of a channel; more are taken for nonsense."""
+
 LARGEST_DOCUMENT = 16 * 2**20
 """Bytes; publishers keep their documents below 1 MiB."""
 
 
-class _Identity(msgspec.Struct):
+_Number = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+
+
+class Identity(msgspec.Struct):
+    """What a scan is called and where it goes."""
+
     name: str
-    number: int
+    number: _Number
     session: str
     path: str | None = None
 
@@ -44,12 +54,12 @@ class _Info(msgspec.Struct):
 
     save: bool | None = None
     filename: str | None = None
-    scan_nb: int | None = None
+    scan_nb: _Number | None = None
     data_writer: str | None = None
 
 
 class _Document(msgspec.Struct):
-    id: _Identity
+    id: Identity
     state_stream: _StateStream
     info: _Info
     data_streams: dict[str, Any] = {}
@@ -60,14 +70,9 @@ def _parse(raw: bytes | str, key: ScanKey) -> tuple[_Document, dict[str, Any]]:
     if len(raw) > LARGEST_DOCUMENT:
         raise DocumentError(f"the document of {len(raw)} bytes is too large: $", scan=key)
     try:
-        # JSON objects have text keys only; a document that is none fails in the next step.
-        plain = msgspec.json.decode(raw)
-    except msgspec.DecodeError as error:
-        raise DocumentError(f"the document is not valid JSON ({error}): $", scan=key) from error
-    except UnicodeError as error:
-        raise DocumentError("the document is not UTF-8: $", scan=key) from error
-    except RecursionError as error:
-        raise DocumentError("the document is nested too deep: $", scan=key) from error
+        plain = decode_json(raw.encode() if isinstance(raw, str) else raw)
+    except ValueError as error:
+        raise DocumentError(f"the document cannot be decoded, {error}: $", scan=key) from error
     if isinstance(plain, dict):
         # Old publishers write "" for what is not used.
         plain = {name: value for name, value in plain.items() if value not in ("", None)}
@@ -81,10 +86,15 @@ def _channels(
     document: _Document, info: Mapping[str, Any], key: ScanKey, notes: Notes
 ) -> dict[str, ChannelSpec]:
     channel_info = notes.part(info, "channels", dict, {}, path="info.channels")
-    return {
-        name: decode_channel(name, value, channel_info, key, notes)
-        for name, value in document.data_streams.items()
-    }
+    owners = {f"{STREAM_PREFIX}{document.state_stream.pk}": "the state of the scan"}
+    channels = {}
+    for name, value in document.data_streams.items():
+        channel = decode_channel(name, value, channel_info, key, notes)
+        owner = owners.setdefault(channel.stream, name)
+        if owner != name:
+            channel = replace(channel, problem=f"its stream belongs to {owner}")
+        channels[name] = channel
+    return channels
 
 
 def _target(document: _Document, notes: Notes) -> str:
@@ -125,6 +135,9 @@ def decode_document(raw: bytes | str, key: ScanKey, state: ScanState) -> ScanDes
     if document.info.scan_nb not in (None, document.id.number):
         notes.add(f"id.number and info.scan_nb differ: the scan has number {document.id.number}")
     n_points = notes.part(info, "npoints", int, 0, path="info.npoints")
+    if n_points > MOST_POINTS:
+        notes.add("info.npoints was left aside: no scan has so many points")
+        n_points = 0
     return ScanDescription(
         key=key,
         session=document.id.session,

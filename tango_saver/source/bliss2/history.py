@@ -12,7 +12,7 @@ import redis
 
 from tango_saver.errors import ProtocolVersionError, RedisUnreachableError, SourceError
 from tango_saver.model.scan import ScanAnnouncement, ScanDescription, ScanKey, ScanState
-from tango_saver.source.bliss2.document import decode_document
+from tango_saver.source.bliss2.document import Identity, decode_document
 from tango_saver.source.bliss2.wire import (
     HISTORY_KEY,
     RawEntry,
@@ -31,17 +31,10 @@ _MOST_SCANS = 256
 _PATHS = ("$.id", "$.info.save", "$.info.data_writer", "$.info.filename")
 
 
-class _Identity(msgspec.Struct):
-    name: str
-    number: int
-    session: str
-    path: str | None = None
-
-
 class _Answer(msgspec.Struct):
     """What JSON.GET with several paths gives: for each one the list of its matches."""
 
-    id: tuple[_Identity] = msgspec.field(name="$.id")
+    id: tuple[Identity] = msgspec.field(name="$.id")
     save: list[bool | None] = msgspec.field(name="$.info.save", default_factory=list)
     writer: list[str | None] = msgspec.field(name="$.info.data_writer", default_factory=list)
     filename: list[str | None] = msgspec.field(name="$.info.filename", default_factory=list)

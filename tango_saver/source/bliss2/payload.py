@@ -13,13 +13,11 @@ import numpy as np
 from tango_saver.errors import StreamError
 from tango_saver.model.records import FixedPoints, JsonPoints, Points, RaggedPoints
 from tango_saver.model.scan import ChannelKind, ChannelSpec, Json
+from tango_saver.source.bliss2.document import MOST_POINTS
 from tango_saver.source.bliss2.json_text import decode_json
 
 SEAL = b"18446744073709551615-18446744073709551615"
 """Id of the last entry of a stream that is complete."""
-
-MOST_POINTS = 2**40
-"""An index beyond is taken for nonsense, not for a gap of a million million points."""
 
 _MOST_EMPTY_POINTS = 2**20
 """Of one entry, for points without values: nothing else bounds their number."""

@@ -30,9 +30,9 @@ from tango_saver.source.bliss2.wire import (
     states,
 )
 
-_DOCUMENT_TRIES = 4
-"""How often the document is read again when it names channels that have no stream (yet)."""
-_DOCUMENT_WAIT_S = 0.05
+_DOCUMENT_WAIT_S = 0.2
+"""How long a document is read again that names channels without a stream (yet)."""
+_DOCUMENT_PERIOD_S = 0.05
 _SEAL_GRACE_S = 1.0
 """BLISS ends every stream before it closes the scan; others may be a moment late."""
 _CHECK_PERIOD_S = 2.0
@@ -77,7 +77,7 @@ class Bliss2Reader:
         self._description: ScanDescription | None = None
         self._state = ScanState.CREATED
         self._state_cursor = "0-0"
-        self._document_tries = 0
+        self._incomplete_since: float | None = None
         self._opened = False
         self._finished = False
         self._channels: dict[str, ChannelReader] = {}
@@ -123,7 +123,7 @@ class Bliss2Reader:
             return []
         if self._opened:
             return self._follow(patience_s)
-        if self._state is ScanState.CREATED or self._document_tries:
+        if self._state is ScanState.CREATED or self._incomplete_since is not None:
             self._await_state(patience_s)
         if self._state is ScanState.CREATED:
             return []
@@ -132,22 +132,20 @@ class Bliss2Reader:
     # -- before the scan is open
 
     def _await_state(self, patience_s: float) -> None:
-        if self._document_tries:
-            patience_s = min(patience_s, _DOCUMENT_WAIT_S)
-        reply = self._xread([], 1000, patience_s)
-        if not reply:
+        if self._incomplete_since is not None:
+            patience_s = min(patience_s, _DOCUMENT_PERIOD_S)
+        if self._xread([], 1000, patience_s) is None:
+            self._drop_culprits()
+        elif self._state is ScanState.CREATED:
             self._check_alive()
 
     def _open(self) -> list[Record]:
         description = self._load()
-        never_prepared = self._state is ScanState.CLOSED and not description.channels
-        self._document_tries += 1
-        if (
-            description.missing_channels
-            and not never_prepared
-            and self._document_tries < _DOCUMENT_TRIES
-        ):
-            return []
+        if description.missing_channels and self._state is not ScanState.CLOSED:
+            now = time.monotonic()
+            self._incomplete_since = self._incomplete_since or now
+            if now < self._incomplete_since + _DOCUMENT_WAIT_S:
+                return []
         self._prepare_channels(description)
         self._opened = True
         self._last_sign = time.monotonic()
@@ -274,7 +272,7 @@ class Bliss2Reader:
         announced = reply.pop(description.state_stream, None)
         if announced:
             self._state_cursor = announced[-1][0].decode()
-            self._state = max(self._state, *states(announced))
+            self._state = max([self._state, *states(announced)])
             self._description = replace(description, state=self._state)
         return reply
 
