@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,9 @@ class _EventView:
     def __enter__(self) -> None:
         self._bars.start()
         self._subscriptions = [
-            self._saver.subscribe_event(name, tango.EventType.CHANGE_EVENT, self._show)
+            self._saver.subscribe_event(
+                name, tango.EventType.CHANGE_EVENT, partial(self._show, name)
+            )
             for name in _WATCHED
         ]
 
@@ -154,13 +157,13 @@ class _EventView:
             self._saver.unsubscribe_event(subscription)
         self._bars.stop()
 
-    def _show(self, event: tango.EventData) -> None:
+    def _show(self, name: str, event: tango.EventData) -> None:
         if event.err or event.attr_value is None:
             return
-        name, value = event.attr_value.name, event.attr_value.value
+        value = event.attr_value.value
         if name == "ScanProgress":
             self._advance(value)
-        elif value not in ("", None):
+        elif value != "":
             self._console.print(f"  event  {name:<12} {value}", highlight=False)
 
     def _advance(self, percent: Any) -> None:
