@@ -148,7 +148,7 @@ def _plan_entry(
     _add_metadata(tree, description)
     plot = plan_plot(tree, description, placed, moment.n_points)
     streams = stream_datasets(tree, description, placed, plot.companions)
-    warnings = (*_left_out(placed), *tree.warnings)
+    warnings = (*_left_out(description, placed), *tree.warnings)
     _add_writer(tree, (*moment.warnings, *description.warnings, *warnings))
     if moment.n_points is not None and plot.name:
         tree.attribute(root, "default", plot.name)
@@ -230,10 +230,10 @@ def _add_notes(tree: EntryTree, comments: Json) -> None:
         add_mapping(tree, f"{tree.root}/notes", {f"note_{number:02d}": note})
 
 
-def _left_out(placed: tuple[PlacedChannel, ...]) -> list[str]:
+def _left_out(description: ScanDescription, placed: tuple[PlacedChannel, ...]) -> list[str]:
     """What of the channels is not saved, one sentence each."""
     reasons = {
-        ChannelKind.IMAGE_REFERENCE: "its images stay where the detector saved them, without links",
+        ChannelKind.IMAGE_REFERENCE: "the images of a detector are not linked",
         ChannelKind.SUBSCANS: "the sub-scans of a sequence are not linked",
     }
     sentences = []
@@ -241,6 +241,9 @@ def _left_out(placed: tuple[PlacedChannel, ...]) -> list[str]:
         reason = item.channel.problem or reasons.get(item.channel.kind, "")
         if reason:
             sentences.append(f"channel {item.channel.name} is not saved: {reason}")
+    if description.channels and description.missing_channels:
+        missing = ", ".join(description.missing_channels)
+        sentences.append(f"channels that BLISS announced but never opened: {missing}")
     return sentences
 
 

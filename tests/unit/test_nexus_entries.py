@@ -211,6 +211,20 @@ def test_a_channel_that_cannot_be_saved_is_named_in_the_file_and_in_the_plan() -
     assert nodes(made)["/7.1/instrument/cam/type"].value == "lima"
 
 
+def test_channels_without_a_stream_are_named_unless_the_scan_was_never_prepared() -> None:
+    assert plan(scan(channel("c:x"), missing_channels=("c:y", "c:z"))).warnings == (
+        "channels that BLISS announced but never opened: c:y, c:z",
+    )
+    assert plan(scan(missing_channels=("c:y",))).warnings == ()
+
+
+def test_what_the_engine_has_to_tell_stands_beside_the_data() -> None:
+    moment = replace(RUNNING, writer_status="FAILED", warnings=("points 3 to 7 of c:x were lost",))
+    found = nodes(plan(scan(channel("c:x")), moment))
+    assert found["/7.1/writer/status"].value == "FAILED"
+    assert found["/7.1/writer/data"].value == "points 3 to 7 of c:x were lost"
+
+
 def test_user_keys_without_category_are_kept() -> None:
     info = {"npoints": 3, "user": {"name": "alice"}, "note": "x", "scan_meta_categories": ["s"]}
     made = nodes(plan(scan(info={**info, "s": {"a": 1}, "instrument": {"slit": {"gap": 2}}})))
