@@ -9,10 +9,11 @@ form in the flush after it became full. HDF5's chunk cache never sees any of the
 from __future__ import annotations
 
 import math
+import os
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -63,8 +64,10 @@ class ChunkQueue:
     whatever waits here is consistent before it does.
     """
 
-    def __init__(self, executor: Executor | None, space: FileSpace) -> None:
+    def __init__(self, executor: Executor | None, space: FileSpace, descriptor: int) -> None:
         self.space = space
+        self.descriptor = descriptor
+        """Of HDF5 itself, for writing inside of a chunk."""
         self._executor = executor
         self._jobs: deque[_Job] = deque()
         self._in_flight = 0
@@ -123,6 +126,20 @@ class ChunkQueue:
             array.problem = failure
 
 
+@dataclass(slots=True)
+class _Slab:
+    """The points of the row of chunks that is not full yet."""
+
+    values: npt.NDArray[Any]
+    """``(chunk[0], *whole inner chunks)``; arbitrary where nothing was appended."""
+    used: int = 0
+    """Points appended."""
+    written: int = 0
+    """Points in the file."""
+    places: dict[tuple[int, ...], int] = field(default_factory=dict)
+    """Inner offset of a chunk that is in the file, unencoded -> its address there."""
+
+
 def _encode(block: Callable[[], npt.NDArray[Any]]) -> bytes:
     return deflated(block())
 
@@ -143,12 +160,7 @@ class GrowingArray:
         self._dataset = dataset
         self._queue = queue
         self._extent: tuple[int, ...] = ()
-        self._slab: npt.NDArray[Any] | None = None
-        """Points of the chunk that is not full, ``(chunk[0], *whole inner chunks)``."""
-        self._used = 0
-        self._dirty = False
-        self._visible = False
-        """The slab's chunk is in the file, unencoded."""
+        self._slab: _Slab | None = None
         self._replacements: list[tuple[tuple[int, ...], bytes]] = []
 
     def append(self, block: npt.NDArray[Any]) -> None:
@@ -165,7 +177,7 @@ class GrowingArray:
             done += taken
             if taken == rows:
                 self.length += taken
-                self._complete(piece, self.length - rows, self.length, visible=False)
+                self._hand_over(piece, self.length - rows, self.length)
             else:
                 self._keep(piece)
 
@@ -189,19 +201,14 @@ class GrowingArray:
 
     def write_partial(self) -> None:
         """Make every point visible with the next flush of the file; drain the queue first."""
-        if self._slab is not None and self._dirty:
-            self._slab[self._used :] = self.form.fill
-            self._write_plain(self._slab, self.length - self._used, self.length)
-            self._visible, self._dirty = True, False
+        if self._slab is not None:
+            self._write_slab(self._slab)
         self._extend(self.length)
 
     def complete(self) -> None:
         """Encode the last chunk as it is; nothing may be appended any more."""
-        slab, used = self._slab, self._used
-        if slab is not None and self.form.deflate:
-            slab[used:] = self.form.fill
-            visible, self._slab, self._used = self._visible, None, 0
-            self._complete(slab, self.length - used, self.length, visible=visible)
+        if self._slab is not None and self.form.deflate:
+            self._complete()
 
     def replace(self) -> bool:
         """Put encoded chunks in the place of visible ones; whether there were any.
@@ -230,69 +237,121 @@ class GrowingArray:
     def _widen(self, inner: tuple[int, ...]) -> None:
         self.inner = tuple(map(max, self.inner, inner))
 
+    @property
+    def _used(self) -> int:
+        return 0 if self._slab is None else self._slab.used
+
     def _keep(self, piece: npt.NDArray[Any]) -> None:
         """Copy points into the slab, which they do not overfill."""
         slab = self._roomy_slab(piece.shape[1:])
-        place = slab[self._used : self._used + len(piece)]
+        place = slab.values[slab.used : slab.used + len(piece)]
         if place.shape != piece.shape:
             place[...] = self.form.fill
         place[(slice(None), *(slice(0, extent) for extent in piece.shape[1:]))] = piece
-        self._used += len(piece)
+        slab.used += len(piece)
         self.length += len(piece)
-        self._dirty = True
-        rows = self.form.chunk[0]
-        if self._used == rows:
-            visible = self._visible
-            self._slab, self._used = None, 0
-            self._dirty = self._visible = False
-            self._complete(slab, self.length - rows, self.length, visible=visible)
+        if slab.used == self.form.chunk[0]:
+            self._complete()
 
-    def _roomy_slab(self, inner: tuple[int, ...]) -> npt.NDArray[Any]:
+    def _roomy_slab(self, inner: tuple[int, ...]) -> _Slab:
         whole = tuple(
-            -(-extent // step) * step for extent, step in zip(inner, self.form.chunk[1:], strict=True)
+            -(-extent // step) * step
+            for extent, step in zip(inner, self.form.chunk[1:], strict=True)
         )
-        old = self._slab
-        if old is not None:
-            whole = tuple(map(max, whole, old.shape[1:]))
-            if whole == old.shape[1:]:
-                return old
-        if math.prod((self.form.chunk[0], *whole)) * self.form.dtype.itemsize > _LARGEST_SLAB:
+        slab = self._slab
+        if slab is not None:
+            whole = tuple(map(max, whole, slab.values.shape[1:]))
+            if whole == slab.values.shape[1:]:
+                return slab
+        shape = (self.form.chunk[0], *whole)
+        if math.prod(shape) * self.form.dtype.itemsize > _LARGEST_SLAB:
             raise ValueError(f"points of shape {inner} are too large for chunks {self.form.chunk}")
-        slab = np.empty((self.form.chunk[0], *whole), self.form.dtype)
-        if old is not None:
-            slab[: self._used] = self.form.fill
-            used = slice(0, self._used)
-            slab[(used, *(slice(0, extent) for extent in old.shape[1:]))] = old[used]
-        self._slab = slab
+        values = np.empty(shape, self.form.dtype)
+        if slab is None:
+            slab = self._slab = _Slab(values)
+        else:
+            values[: slab.used] = self.form.fill
+            narrow = (slice(0, extent) for extent in slab.values.shape[1:])
+            values[(slice(0, slab.used), *narrow)] = slab.values[: slab.used]
+            slab.values = values
         return slab
 
-    def _complete(
-        self, values: npt.NDArray[Any], start: int, end: int, *, visible: bool
+    def _complete(self) -> None:
+        """The slab is full, or the last: hand it over."""
+        slab, self._slab = self._slab, None
+        if slab is None:
+            return
+        start = self.length - slab.used
+        if slab.places:
+            self._write_slab(slab)
+        else:
+            slab.values[slab.used :] = self.form.fill
+        if self.form.deflate or not slab.places:
+            self._hand_over(slab.values, start, self.length, replaces=bool(slab.places))
+
+    def _hand_over(
+        self, values: npt.NDArray[Any], start: int, end: int, *, replaces: bool = False
     ) -> None:
-        """Hand over one row of chunks; the state is that of after it."""
-        if not self.form.deflate or visible:
-            self._write_plain(values, start, end)
-        if self.form.deflate:
-            for inner in inner_offsets(values.shape[1:], self.form.chunk):
-                block = partial(self._block, values, inner)
-                self._queue.submit(self, (start, *inner), end, block, replaces=visible)
-            self._queue.make_room()
+        """Write a row of chunks for good; the state is that of after it."""
+        offsets = inner_offsets(values.shape[1:], self.form.chunk)
+        if not self.form.deflate:
+            self._queue.space.require(values.nbytes)
+            self._extend(end)
+            for inner in offsets:
+                self._dataset.write_direct_chunk((start, *inner), self._plain(values, inner))
+            return
+        for inner in offsets:
+            block = partial(self._block, values, inner)
+            self._queue.submit(self, (start, *inner), end, block, replaces)
+        self._queue.make_room()
+
+    def _write_slab(self, slab: _Slab) -> None:
+        """Put the slab's new points into the file, where they stay until its chunk is full.
+
+        The first time the whole chunk is written, for its place; later only what is new.
+        """
+        if slab.written == slab.used:
+            return
+        start = self.length - slab.used
+        offsets = inner_offsets(slab.values.shape[1:], self.form.chunk)
+        self._queue.space.require(slab.values.nbytes if not slab.places else 0)
+        self._extend(self.length)
+        if len(slab.places) < len(offsets):
+            slab.values[slab.used :] = self.form.fill
+        for inner in offsets:
+            place = slab.places.get(inner)
+            if place is None:
+                mask = _NO_FILTERS if self.form.deflate else 0
+                block = self._plain(slab.values, inner)
+                self._dataset.write_direct_chunk((start, *inner), block, mask)
+                stored = self._dataset.get_chunk_info_by_coord((start, *inner))
+                slab.places[inner] = stored.byte_offset
+            else:
+                new = slab.values[(slice(slab.written, slab.used), *self._window(inner))]
+                row = math.prod(self.form.chunk[1:]) * self.form.dtype.itemsize
+                _write_at(self._queue.descriptor, new, place + slab.written * row)
+        slab.written = slab.used
 
     def _block(self, values: npt.NDArray[Any], inner: tuple[int, ...]) -> npt.NDArray[Any]:
-        steps = self.form.chunk[1:]
-        window = (slice(at, at + step) for at, step in zip(inner, steps, strict=True))
-        return whole_chunk(values[(slice(None), *window)], self.form.chunk, self.form.fill)
+        block = values[(slice(None), *self._window(inner))]
+        return whole_chunk(block, self.form.chunk, self.form.fill)
 
-    def _write_plain(self, values: npt.NDArray[Any], start: int, end: int) -> None:
-        self._queue.space.require(values.nbytes)
-        self._extend(end)
-        mask = _NO_FILTERS if self.form.deflate else 0
-        for inner in inner_offsets(values.shape[1:], self.form.chunk):
-            block = np.ascontiguousarray(self._block(values, inner))
-            self._dataset.write_direct_chunk((start, *inner), block, mask)
+    def _window(self, inner: tuple[int, ...]) -> tuple[slice, ...]:
+        steps = self.form.chunk[1:]
+        return tuple(slice(at, at + step) for at, step in zip(inner, steps, strict=True))
+
+    def _plain(self, values: npt.NDArray[Any], inner: tuple[int, ...]) -> npt.NDArray[Any]:
+        return np.ascontiguousarray(self._block(values, inner))
 
     def _extend(self, end: int) -> None:
         extent = (max(end, self._extent[0] if self._extent else 0), *self.inner)
         if extent != self._extent:
             self._dataset.set_extent(extent)
             self._extent = extent
+
+
+def _write_at(descriptor: int, block: npt.NDArray[Any], place: int) -> None:
+    rest = memoryview(np.ascontiguousarray(block).reshape(-1).view(np.uint8))
+    while rest:
+        written = os.pwrite(descriptor, rest, place)
+        rest, place = rest[written:], place + written

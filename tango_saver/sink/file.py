@@ -39,7 +39,7 @@ class TargetFile:
         self.path = path
         self._file = file
         self._new = new
-        self._queue = ChunkQueue(executor, FileSpace(path))
+        self._queue = ChunkQueue(executor, FileSpace(path), file.id.get_vfd_handle())
         self._root: h5g.GroupID = file["/"].id
         self._scans: list[ScanInFile] = []
         self._identity = _identity(path)
