@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 import redis
+from saving import RunningSaver, StartSaver
 
 from tango_saver.demo.redis_server import RedisServer, prepare_database
+from tango_saver.model.settings import SaverSettings
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +33,25 @@ def redis_url(redis_server: RedisServer) -> str:
 def recordings() -> Path:
     """Folder of the recorded BLISS scans."""
     return Path(__file__).parent.parent / "resources" / "recordings" / "bliss2"
+
+
+@pytest.fixture
+def start_saver(redis_url: str, tmp_path: Path) -> Iterator[StartSaver]:
+    """Starts savers of every session of the test's Redis; settings as keywords."""
+    savers: list[RunningSaver] = []
+
+    def start(*, listens: bool = True, **settings: object) -> RunningSaver:
+        chosen = {
+            "session": "*",
+            "redis_url": redis_url,
+            "state_directory": str(tmp_path / "state"),
+            "disk_warning_gb": 0.0,
+            **settings,
+        }
+        saver = RunningSaver(SaverSettings(**chosen), listens=listens)  # type: ignore[arg-type]
+        savers.append(saver)
+        return saver
+
+    yield start
+    for saver in savers:
+        saver.close()

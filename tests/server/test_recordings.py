@@ -1,0 +1,72 @@
+"""Recorded BLISS scans, published again, become the files that BLISS's own writer made."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from file.compare import compare
+from saving import StartSaver
+
+from tango_saver.demo.publisher import replay
+from tango_saver.model.report import SavingState
+
+GOLDEN = Path(__file__).parent.parent / "file" / "golden"
+SAVED = (
+    "a2scan_pseudo", "amesh", "ascan", "ct_saved", "dtypes", "long_flat", "lookupscan",
+    "loopscan_modes", "mca", "metadata", "no_data", "parallel", "plotselect", "positioners_move",
+    "prepare_fails", "quick200", "samples", "scan_raises", "stepper_and_timer",
+    "timescan_aborted", "two_timers", "uneven",
+)  # fmt: skip
+UNSAVED = ("ct_unsaved",)
+
+
+def golden_of(recording: str) -> Path:
+    plain = GOLDEN / f"{recording}.h5"
+    return plain if plain.exists() else plain.with_suffix(".h5.gz")
+
+
+def saved_scans(recording: Path, keys: list[str]) -> list[str]:
+    """Those of the keys whose scans the session wanted in a file."""
+    with gzip.open(recording, "rt") as file:
+        scans = json.load(file)["scans"]
+    return [
+        key
+        for key, scan in zip(keys, scans, strict=True)
+        if scan["docs"][0]["doc"]["info"]["save"]
+    ]
+
+
+@pytest.mark.parametrize("speed", [0, 10], ids=["flat_out", "ten_times_faster"])
+@pytest.mark.parametrize("recording", SAVED)
+def test_a_recorded_scan_becomes_the_file_that_bliss_made(
+    recording: str,
+    speed: float,
+    recordings: Path,
+    redis_url: str,
+    start_saver: StartSaver,
+    tmp_path: Path,
+) -> None:
+    saver = start_saver()
+    source = recordings / f"{recording}.json.gz"
+    keys = replay(source, redis_url, tmp_path, speed=speed, writer="nexus", file="data.h5")
+    reports = saver.reports(saved_scans(source, keys))
+    assert {report.state for report in reports} == {SavingState.SAVED}
+    for report in reports:
+        assert [c for c in report.channels if c.on_disk != c.published] == []
+    assert compare(golden_of(recording), Path(reports[0].target), recording) == []
+    assert [path.name for path in tmp_path.glob(".*journal*")] == []
+
+
+@pytest.mark.parametrize("recording", UNSAVED)
+def test_a_scan_that_shall_not_be_saved_leaves_nothing(
+    recording: str, recordings: Path, redis_url: str, start_saver: StartSaver, tmp_path: Path
+) -> None:
+    saver = start_saver()
+    replay(recordings / f"{recording}.json.gz", redis_url, tmp_path / "data", speed=0)
+    (marker,) = replay(recordings / "ascan.json.gz", redis_url, tmp_path / "after", speed=0)
+    saver.reports([marker])
+    assert not (tmp_path / "data").exists()
+    assert [report.key for report in saver.conductor.status().finished] == [marker]
