@@ -32,10 +32,14 @@ class Pacing:
         self._sizes = {name: size + _ENTRY_OVERHEAD for name, size in point_sizes}
         self._largest_count = 1
         self._groups: list[tuple[tuple[str, ...], int]] = []
+        self._stale = True
         self._turn = 0
-        self._arrange()
 
     def _arrange(self) -> None:
+        """Put the channels into groups, once after many changes."""
+        if not self._stale:
+            return
+        self._stale = False
         self._groups = []
         small = [name for name, size in self._sizes.items() if size < _LARGE_ENTRY]
         large = [name for name, size in self._sizes.items() if size >= _LARGE_ENTRY]
@@ -54,6 +58,7 @@ class Pacing:
     @property
     def n_groups(self) -> int:
         """Number of calls that it takes to ask for all streams."""
+        self._arrange()
         return len(self._groups)
 
     @property
@@ -63,6 +68,7 @@ class Pacing:
 
     def next_call(self) -> tuple[tuple[str, ...], int]:
         """Channels to ask for, and the COUNT; the groups take turns."""
+        self._arrange()
         if not self._groups:
             return (), 1
         names, total = self._groups[self._turn % len(self._groups)]
@@ -71,19 +77,15 @@ class Pacing:
 
     def saw(self, largest_payloads: Iterable[tuple[str, int]]) -> None:
         """Learn from a reply: channel -> bytes of its largest payload in it."""
-        changed = False
         for name, payload in largest_payloads:
             if name in self._sizes:
                 before = self._sizes[name]
                 # Forget a large entry slowly: blocks of very different sizes may alternate.
                 now = max(payload + _ENTRY_OVERHEAD, before // 2)
-                changed |= now != before
+                self._stale |= now != before
                 self._sizes[name] = now
         self._largest_count = min(self._largest_count * _GROWTH, REPLY_SIZE)
-        if changed:
-            self._arrange()
 
     def drop(self, name: str) -> None:
         """The channel is not read any more."""
-        if self._sizes.pop(name, None) is not None:
-            self._arrange()
+        self._stale |= self._sizes.pop(name, None) is not None

@@ -149,19 +149,16 @@ class Bliss2Reader:
         self._prepare_channels(description)
         self._opened = True
         self._last_sign = time.monotonic()
-        records: list[Record] = [ScanOpened(description)]
-        for name, channel in self._channels.items():
-            if channel.spec.problem:
-                records.append(channel.fail(channel.spec.problem))
-                self._pacing.drop(name)
-        return records
+        unreadable = [c for c in self._channels.values() if c.spec.problem]
+        return [ScanOpened(description), *(c.fail(c.spec.problem) for c in unreadable)]
 
     def _prepare_channels(self, description: ScanDescription) -> None:
         channels = {
             name: ChannelReader(spec, self._wanted.get(name, 0))
             for name, spec in description.channels.items()
         }
-        resumed = [channel for channel in channels.values() if channel.position]
+        readable = {name: c for name, c in channels.items() if not c.spec.problem}
+        resumed = [channel for channel in readable.values() if channel.position]
         if resumed:
             with redis_errors(self._key):
                 pipeline = self._client.pipeline(transaction=False)
@@ -177,8 +174,8 @@ class Bliss2Reader:
                         raise reply
                     channel.begin_inside(reply)
         self._channels = channels
-        self._by_stream = {channel.spec.stream: channel for channel in channels.values()}
-        self._pacing = Pacing((name, _point_size(c.spec)) for name, c in channels.items())
+        self._by_stream = {channel.spec.stream: channel for channel in readable.values()}
+        self._pacing = Pacing((name, _point_size(c.spec)) for name, c in readable.items())
 
     # -- while it is open
 
