@@ -74,6 +74,8 @@ def answer(line: str, namespace: dict[str, Any], folder: Path) -> dict[str, Any]
     except Exception as error:  # noqa: BLE001 - the shell goes on
         traceback.print_exc()
         return {"error": f"{type(error).__name__}: {error}"}
+    if isinstance(value, int) and type(value) not in {int, bool}:
+        return {"value": str(value)}  # a Tango state: JSON would see the number of it
     return {"value": value}
 
 
