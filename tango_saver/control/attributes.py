@@ -16,8 +16,8 @@ from tango_saver.control.shown import (
     settings_text,
     tango_text,
     warning_lines,
-    without_password,
 )
+from tango_saver.engine.wording import shown_url
 
 _EXPERT = {"display_level": DispLevel.EXPERT}
 _TEXTS = {"dtype": (str,), "max_dim_x": LONGEST_LIST}
@@ -58,7 +58,8 @@ class ShowingDevice(Device):
         lambda shown: [finished_line(report) for report in shown.status.finished],
         **_TEXTS,
         label="Finished scans",
-        doc="What became of the newest finished scans and where they are, newest first.",
+        doc="What became of the newest finished scans, where they are, and their warnings;"
+        " newest first.",
     )
     ScansSaved = ShownAttribute(
         lambda shown: shown.status.scans_saved,
@@ -130,7 +131,7 @@ class ShowingDevice(Device):
         lambda shown: warning_lines(shown.status),
         **_TEXTS,
         label="Warnings",
-        doc="Warnings of the running scans, then those of the finished ones, newest first.",
+        doc="Why the state is ALARM, then the warnings of the running scans.",
     )
     Workers = ShownAttribute(
         lambda shown: shown.status.workers,
@@ -155,7 +156,7 @@ class ShowingDevice(Device):
         doc="BLISS session whose scans are saved.",
     )
     RedisUrl = ShownAttribute(
-        lambda shown: without_password(shown.settings.redis_url),
+        lambda shown: shown_url(shown.settings.redis_url),
         dtype=str,
         label="Redis",
         doc="URL of the Redis in use, without password.",

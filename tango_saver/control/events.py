@@ -22,12 +22,17 @@ _STATE = "State"
 _STATUS = "Status"
 _PATIENCE_S = 30.0
 """A device whose commands keep its monitor for longer misses events."""
+_LONGEST_PUSH_S = 5.0
+"""Tango itself gives up after 3.2 s."""
+_LOOK_AGAIN_S = 0.02
+"""How soon a device that is being restarted is looked at again."""
 
 
 @dataclass(eq=False)
 class _Audience:
     """One attached device: what is to be pushed, and what was."""
 
+    name: str
     device: Device
     attributes: dict[str, ShownAttribute]
     waiting: deque[Snapshot] = field(default_factory=deque)
@@ -48,6 +53,7 @@ class EventPublisher:
         self._audiences: dict[str, _Audience] = {}
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
+        self._in_push: Device | None = None
 
     def attach(self, device: Device) -> None:
         """Declare the events of the device and begin to push; all values count as new."""
@@ -56,18 +62,26 @@ class EventPublisher:
             device.set_change_event(name, True, False)  # noqa: FBT003 - Tango's signature
             device.set_archive_event(name, True, False)  # noqa: FBT003 - Tango's signature
         with self._changed:
-            self._audiences[device.get_name()] = _Audience(device, attributes)
+            self._audiences[device.get_name()] = _Audience(device.get_name(), device, attributes)
             self._changed.notify()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="events", daemon=True)
                 self._thread.start()
 
     def detach(self, device: Device) -> None:
-        """Push nothing any more for this device; what waits is dropped."""
+        """Push nothing any more for this device; what waits is dropped.
+
+        A device that will be destroyed is not used any more when this returns.
+        """
         with self._changed:
             audience = self._audiences.get(device.get_name())
             if audience is not None and audience.device is device:
                 del self._audiences[device.get_name()]
+            # At Init the device stays, and a push may be waiting for the monitor held here.
+            if not is_alive(device) and not self._changed.wait_for(
+                lambda: self._in_push is not device, _LONGEST_PUSH_S
+            ):
+                _log.error("an event of %s is still being pushed", device.get_name())
 
     def put(self, device_name: str, snapshot: Snapshot) -> None:
         """Leave a snapshot to be pushed; never waits, may be called from every thread."""
@@ -96,18 +110,24 @@ class EventPublisher:
                 try:
                     self._publish(audience, snapshot or audience.device.snapshot())
                 except Exception:  # noqa: BLE001 - the thread serves all devices and must not end
-                    _log.exception("events of %s could not be pushed", audience.device.get_name())
+                    _log.exception("events of %s could not be pushed", audience.name)
 
     def _next(self) -> tuple[_Audience, Snapshot | None]:
         with self._changed:
             while True:
-                for audience in self._audiences.values():
+                waiting = [
+                    audience
+                    for audience in self._audiences.values()
+                    if audience.waiting or audience.is_stale
+                ]
+                for audience in waiting:
+                    if not is_alive(audience.device):
+                        continue
                     if audience.waiting:
                         return audience, audience.waiting.popleft()
-                    if audience.is_stale:
-                        audience.is_stale = False
-                        return audience, None
-                self._changed.wait()
+                    audience.is_stale = False
+                    return audience, None
+                self._changed.wait(_LOOK_AGAIN_S if waiting else None)
 
     def _publish(self, audience: _Audience, snapshot: Snapshot) -> None:
         values: dict[str, Value | tango.DevState] = {
@@ -123,10 +143,9 @@ class EventPublisher:
 
     def _push(self, audience: _Audience, name: str, value: object) -> None:
         deadline = time.monotonic() + _PATIENCE_S
-        while self._is_attached(audience):
+        while self._begin_push(audience):
             try:
-                audience.device.push_change_event(name, value)
-                audience.device.push_archive_event(name, value)
+                _push_once(audience.device, name, value)
             except tango.DevFailed as error:
                 # a command has kept the monitor for more than three seconds
                 if time.monotonic() > deadline:
@@ -134,7 +153,41 @@ class EventPublisher:
                 _log.warning("event of %s is late: %s", name, error.args[0].desc)
             else:
                 return
+            finally:
+                self._end_push()
 
-    def _is_attached(self, audience: _Audience) -> bool:
+    def _begin_push(self, audience: _Audience) -> bool:
+        """Whether the device may be used, which is so until ``_end_push``."""
         with self._changed:
-            return self._audiences.get(audience.device.get_name()) is audience
+            if self._audiences.get(audience.name) is not audience:
+                return False
+            self._in_push = audience.device
+            return True
+
+    def _end_push(self) -> None:
+        with self._changed:
+            self._in_push = None
+            self._changed.notify_all()
+
+
+def is_alive(device: Device) -> bool:
+    """Whether Tango is neither making nor destroying the device: only then it may be used.
+
+    Events that are pushed while a device is being restarted are lost or end the server.
+    """
+    server = tango.Util.instance()
+    return not (
+        server.is_svr_starting()
+        or server.is_svr_shutting_down()
+        or server.is_device_restarting(device.get_name())
+    )
+
+
+def _push_once(device: Device, name: str, value: object) -> None:
+    # events of these two carry what the device was told last, whatever value is pushed
+    if name == _STATE:
+        device.set_state(value)
+    elif name == _STATUS:
+        device.set_status(value)
+    device.push_change_event(name, value)
+    device.push_archive_event(name, value)

@@ -36,19 +36,23 @@ class DeviceLogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Called by ``logging`` in the thread that logs; writing to a stream does not wait."""
         text = self.format(record)
+        # under the lock, so that no device is used that was detached meanwhile
         with self._attaching:
-            devices = tuple(self._devices.values())
-        for device in devices:
-            if record.levelno >= logging.CRITICAL:
-                device.fatal_stream(text)
-            elif record.levelno >= logging.ERROR:
-                device.error_stream(text)
-            elif record.levelno >= logging.WARNING:
-                device.warn_stream(text)
-            elif record.levelno >= logging.INFO:
-                device.info_stream(text)
-            else:
-                device.debug_stream(text)
+            for device in self._devices.values():
+                _write(device, record.levelno, text)
+
+
+def _write(device: Device, level: int, text: str) -> None:
+    if level >= logging.CRITICAL:
+        device.fatal_stream(text)
+    elif level >= logging.ERROR:
+        device.error_stream(text)
+    elif level >= logging.WARNING:
+        device.warn_stream(text)
+    elif level >= logging.INFO:
+        device.info_stream(text)
+    else:
+        device.debug_stream(text)
 
 
 def log_to(handler: DeviceLogHandler) -> None:

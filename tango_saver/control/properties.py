@@ -87,8 +87,8 @@ def _settings_from(properties: Properties) -> SaverSettings:
         session=properties.session.strip(),
         redis_url=properties.redis_url.strip(),
         layout=properties.layout.strip(),
-        data_writers=tuple(properties.data_writers),
-        allowed_roots=tuple(properties.allowed_roots),
+        data_writers=_lines(properties.data_writers),
+        allowed_roots=_lines(properties.allowed_roots),
         workers=properties.workers,
         publisher_timeout_s=properties.publisher_timeout,
         redis_timeout_s=properties.redis_timeout,
@@ -97,6 +97,11 @@ def _settings_from(properties: Properties) -> SaverSettings:
         disk_minimum_gb=properties.disk_minimum,
         state_directory=properties.state_directory.strip(),
     )
+
+
+def _lines(values: Sequence[str]) -> tuple[str, ...]:
+    """Without the blank lines that editors of properties leave."""
+    return tuple(value.strip() for value in values if value.strip())
 
 
 def _check(settings: SaverSettings) -> None:

@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from tango.server import Device, attribute
 
+from tango_saver.engine.wording import shown_url
 from tango_saver.model.report import ScanProgress, ScanReport
 from tango_saver.model.settings import SaverSettings
 from tango_saver.model.status import SaverStatus
@@ -69,16 +69,6 @@ def tango_text(text: str) -> str:
     return text.replace("\0", " ").encode("latin-1", "replace").decode("latin-1")
 
 
-def without_password(url: str) -> str:
-    """The URL of Redis as everybody may see it."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user_and_host = parts.netloc.rpartition("@")
-    user = user_and_host[0].partition(":")[0]
-    return urlunsplit(parts._replace(netloc=f"{user}:***@{user_and_host[2]}"))
-
-
 def scan_label(scan: ScanProgress | ScanReport) -> str:
     """``12_ascan``, as commands accept it too."""
     return f"{scan.number}_{scan.name}"
@@ -98,19 +88,21 @@ def finished_line(report: ScanReport) -> str:
         f"{scan_label(report)}: {report.state.value}, {report.points_saved} points,"
         f" {report.end_reason or 'no end'} -> {where}"
     )
-    return f"{line}: {report.error}" if report.error else line
+    return ": ".join(filter(None, (line, report.error, "; ".join(report.warnings))))
 
 
 def warning_lines(status: SaverStatus) -> list[str]:
-    """Warnings of the scans being saved, then of the finished ones, newest first."""
-    scans: list[ScanProgress | ScanReport] = [*status.running, *status.finished]
-    return [f"{scan_label(scan)}: {warning}" for scan in scans for warning in scan.warnings]
+    """Why the state is ALARM, then the warnings of the scans being saved."""
+    of_running = [
+        f"{scan_label(scan)}: {warning}" for scan in status.running for warning in scan.warnings
+    ]
+    return [*status.alarms, *of_running]
 
 
 def settings_text(settings: SaverSettings) -> str:
     """One line per setting, ``name = value``, without passwords."""
     values = {field.name: getattr(settings, field.name) for field in fields(settings)}
-    values["redis_url"] = without_password(settings.redis_url)
+    values["redis_url"] = shown_url(settings.redis_url)
     return "\n".join(
         f"{name} = {', '.join(value) if isinstance(value, tuple) else value}"
         for name, value in values.items()
