@@ -10,8 +10,8 @@ from multiprocessing.connection import Connection
 import gevent
 from gevent.event import Event
 from gevent.socket import wait_read
-from gevent.threadpool import ThreadPoolExecutor
 
+from tango_saver.engine.cooperative import CooperativeExecutor
 from tango_saver.engine.forwarding import forward_logging
 from tango_saver.engine.messages import (
     Configure,
@@ -66,7 +66,7 @@ class SavingProcess:
         self._settings = settings
         self._targets = OpenTargets(
             settings,
-            ThreadPoolExecutor(threads),
+            CooperativeExecutor(threads),
             lambda path: self._tell(TargetClosed(path)),
         )
         gevent.spawn(self._take_orders)
