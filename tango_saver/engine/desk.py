@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import singledispatchmethod
+from itertools import islice
 
 from tango_saver.engine import events
 from tango_saver.engine.alarms import Alarms
@@ -29,6 +30,8 @@ _LOG = logging.getLogger(__name__)
 
 _MEMORY_S = 2.0
 """Longest wait for what survives a restart to be written."""
+_RECALLED = 20
+"""Reports that survive a restart."""
 _PATIENCE_S = 5.0
 """A file system that has not answered for so long is spoken of."""
 
@@ -352,7 +355,7 @@ class Desk:
 
     def remember(self) -> None:
         """Have what survives a restart written."""
-        finished = tuple(self._ledger.finished)
+        finished = tuple(islice(self._ledger.finished, _RECALLED))
         self._keeper.put(self._ledger.last_file, self._last_entry, finished)
 
     def _keep_spare(self) -> None:
@@ -377,6 +380,8 @@ class Desk:
         for scan in self._ledger.running.values():
             _LOG.warning("scan %s is left unfinished", scan.key)
         self._ledger.running.clear()
+        self._listener = None
+        self._draining.clear()
         self.remember()
         self._keeper.close(_MEMORY_S)
         return not self._unfinished

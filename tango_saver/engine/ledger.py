@@ -10,7 +10,7 @@ from tango_saver.engine.pool import Worker
 from tango_saver.engine.wording import points_lost
 from tango_saver.model.report import SavingState, ScanProgress, ScanReport
 
-_REMEMBERED = 50
+_REMEMBERED = 256
 """Reports that are kept."""
 _RATE_S = 2.0
 """The data rate is the mean over so long."""

@@ -37,6 +37,8 @@ class OpenTarget:
         self.path = path
         self.file = file
         self.users = 0
+        self.newest_rank = 0.0
+        """Of the scans that were finished since the file was opened."""
         self._period_s = period_s
         self._lock = RLock()
         self._listeners: list[Callable[[], None]] = []

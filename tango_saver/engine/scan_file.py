@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import gevent
@@ -30,11 +31,13 @@ class ScanFile:
     Args:
         key: of the scan.
         target: checked and resolved path.
+        rank: orders the scans of a file by when they began.
         targets: the files of this worker.
     """
 
-    def __init__(self, key: str, target: str, targets: OpenTargets) -> None:
+    def __init__(self, key: str, target: str, rank: float, targets: OpenTargets) -> None:
         self._key = key
+        self._rank = rank
         self._path = Path(target)
         self._targets = targets
         self._target: OpenTarget | None = None
@@ -171,6 +174,10 @@ class ScanFile:
         """
         target, scan = self._in_use()
         with target.use():
+            if self._rank < target.newest_rank:
+                # The file opens with the newest scan, not with the one that took longest.
+                plan = replace(plan, final_root_attributes={})
+            target.newest_rank = max(target.newest_rank, self._rank)
             scan.finish(plan)
             self._flushed()
             target.forget(self._flushed)

@@ -68,7 +68,7 @@ class ScanWriter:
         self._order = order
         self._settings = settings
         self._tell = tell
-        self._file = ScanFile(order.key, order.target, targets)
+        self._file = ScanFile(order.key, order.target, order.started_at, targets)
         self._reader: ScanReader | None = None
         self._tally = Tally()
         self._description: ScanDescription | None = None
