@@ -38,8 +38,10 @@ class RunningSaver:
             self.published.append(status)
             self._changed.notify_all()
 
-    def wait_for(self, holds: Callable[[SaverStatus], object], timeout_s: float = 30.0) -> SaverStatus:
-        """Wait until a published status is as wanted; fail with the newest one after the timeout."""
+    def wait_for(
+        self, holds: Callable[[SaverStatus], object], timeout_s: float = 30.0
+    ) -> SaverStatus:
+        """Wait until a published status is as wanted; fail after the timeout."""
         with self._changed:
             if not self._changed.wait_for(
                 lambda: self.published and holds(self.published[-1]), timeout_s

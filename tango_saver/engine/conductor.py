@@ -45,9 +45,7 @@ class Conductor:
         ConfigurationError: a setting cannot be used; the message names it.
     """
 
-    def __init__(
-        self, settings: SaverSettings, publish: Callable[[SaverStatus], None]
-    ) -> None:
+    def __init__(self, settings: SaverSettings, publish: Callable[[SaverStatus], None]) -> None:
         check_settings(settings)
         self._settings = settings
         self._events: queue.SimpleQueue[events.Event] = queue.SimpleQueue()
@@ -177,7 +175,7 @@ class Conductor:
         self._display.tell()  # changes of state are not kept back by what follows
         try:
             self._desk.handle(event)
-        except Exception:
+        except Exception:  # noqa: BLE001
             # One event that cannot be dealt with must not end all saving.
             _LOG.exception("Dealing with %s failed", type(event).__name__)
         if isinstance(event, events.Described | events.Undescribed):
@@ -208,7 +206,7 @@ class Conductor:
         except SaverError as error:
             error.scan = error.scan or key
             self._events.put(events.Undescribed(key, error))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a defect shows as a failed report
             _LOG.exception("Looking up scan %s failed", key)
             defect = SaverError(f"{type(error).__name__}: {error}", scan=key)
             self._events.put(events.Undescribed(key, defect))

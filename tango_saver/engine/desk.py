@@ -264,7 +264,7 @@ class Desk:
             return
         self._restarts += 1
         self._last_error = str(event.error)
-        self._dispatcher.worker_died(event.worker, scans, event.error)
+        self._dispatcher.worker_died(scans, event.error)
         self._keep_spare()
 
     @handle.register
@@ -362,7 +362,7 @@ class Desk:
         try:
             self._pool.keep_spare()
         except EngineError as error:
-            _LOG.error("%s", error)  # noqa: TRY400 - the sentence says it all
+            _LOG.error("%s", error)
             self._alarms.set("workers", str(error))
         else:
             self._alarms.set("workers", "")

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from tango_saver.engine.ledger import RunningScan
 from tango_saver.engine.messages import EndScan, SaveScan
-from tango_saver.engine.pool import Worker, WorkerPool
+from tango_saver.engine.pool import WorkerPool
 from tango_saver.errors import EngineError, SaverError, WorkerDiedError
 
 _LOG = logging.getLogger(__name__)
@@ -81,9 +81,7 @@ class Dispatcher:
         if scan is self._on_trial:
             self._next_trial()
 
-    def worker_died(
-        self, worker: Worker, scans: list[RunningScan], error: WorkerDiedError
-    ) -> None:
+    def worker_died(self, scans: list[RunningScan], error: WorkerDiedError) -> None:
         """Blame, give up or give again the scans of a worker that is gone."""
         _LOG.error("%s; %d scans go on in another one", error, len(scans))
         blamed = [self._on_trial] if self._on_trial in scans else scans

@@ -102,7 +102,7 @@ class Display:
         self._told, self._told_at = status, time.monotonic()
         try:
             self._publish(status)
-        except Exception:
+        except Exception:  # noqa: BLE001
             # Whoever is told must not stop the saving.
             _LOG.exception("Publishing the status failed")
 

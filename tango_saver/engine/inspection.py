@@ -87,9 +87,7 @@ class Inspector:
 
     @staticmethod
     def _start(function: Callable[..., None], *arguments: object) -> None:
-        threading.Thread(
-            target=function, args=arguments, name="inspection", daemon=True
-        ).start()
+        threading.Thread(target=function, args=arguments, name="inspection", daemon=True).start()
 
     def _inspect_folder(self, folder: Path) -> None:
         while True:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from tango_saver.errors import SaverError
 from tango_saver.model.scan import ScanAnnouncement
 from tango_saver.model.settings import SaverSettings
-from tango_saver.source.factory import open_source
 from tango_saver.source.base import ScanSource
+from tango_saver.source.factory import open_source
 
 _LOG = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ class Listener:
                 if deaf or reached != position:
                     self._tell(Heard(self, scans, reached, warnings))
                 position, deaf, pause = reached, False, _RETRY_S[0]
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - told, and tried again
                 if not isinstance(error, SaverError):
                     _LOG.exception("Listening for scans failed")
                 self._tell(Deaf(self, _as_saver_error(error)))

@@ -131,8 +131,8 @@ class OpenTarget:
             try:
                 self.flush()
             except SaverError as error:
-                _LOG.error("flushing %s failed: %s", self.path, error)  # noqa: TRY400
-            except Exception as error:
+                _LOG.error("flushing %s failed: %s", self.path, error)
+            except Exception as error:  # noqa: BLE001 - every scan of the file meets it
                 _LOG.exception("flushing %s failed", self.path)
                 self._error = TargetUnusableError(
                     f"{self.path} cannot be flushed: {type(error).__name__}: {error}"
@@ -220,7 +220,7 @@ class OpenTargets:
             try:
                 self._close(target)
             except SinkError as error:
-                _LOG.error("closing %s failed: %s", target.path, error)  # noqa: TRY400
+                _LOG.error("closing %s failed: %s", target.path, error)
 
     def _close(self, target: OpenTarget) -> None:
         with self._opening:
@@ -238,4 +238,4 @@ class OpenTargets:
             try:
                 target.refuse()
             except SinkError as error:
-                _LOG.error("closing %s failed: %s", target.path, error)  # noqa: TRY400
+                _LOG.error("closing %s failed: %s", target.path, error)

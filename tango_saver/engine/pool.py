@@ -28,9 +28,10 @@ _LEAVE_S = 3.0
 class _Process(Protocol):
     """The part of a multiprocessing process that is used here."""
 
-    pid: int | None
-    exitcode: int | None
-
+    @property
+    def pid(self) -> int | None: ...
+    @property
+    def exitcode(self) -> int | None: ...
     def start(self) -> None: ...
     def join(self, timeout: float | None = None) -> None: ...
     def kill(self) -> None: ...
@@ -192,9 +193,7 @@ class WorkerPool:
             ) from error
         finally:
             theirs.close()
-        worker = Worker(
-            self._started, process, ours, Outbox(ours, f"to worker {self._started}")
-        )
+        worker = Worker(self._started, process, ours, Outbox(ours, f"to worker {self._started}"))
         worker.outbox.put(Configure(self._settings))
         self._workers.append(worker)
         worker.listening = threading.Thread(

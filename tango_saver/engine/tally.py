@@ -32,9 +32,7 @@ class Tally:
     def resumed(self, channel: str, on_disk: int, gaps: Iterable[Gap]) -> None:
         """An earlier attempt has written so many rows, with these gaps among them."""
         known = self._channel(channel)
-        known.gaps = [
-            Gap(gap.first, min(gap.stop, on_disk)) for gap in gaps if gap.first < on_disk
-        ]
+        known.gaps = [Gap(gap.first, min(gap.stop, on_disk)) for gap in gaps if gap.first < on_disk]
         known.received = on_disk - _size(known.gaps)
         self.points += known.received
 

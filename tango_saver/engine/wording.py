@@ -56,9 +56,7 @@ def status_text(now: Situation) -> str:
         parts.append(now.fault)
     parts.append(_activity(now))
     if now.alarms:
-        parts.append(
-            f"Look at: {_listed(now.alarms, '; ')}. Reset when it is dealt with."
-        )
+        parts.append(f"Look at: {_listed(now.alarms, '; ')}. Reset when it is dealt with.")
     if now.unfinished:
         parts.append(
             f"{_scans(now.unfinished)} not finished in time; what was saved is in the file, "
@@ -135,8 +133,10 @@ def report_alarms(report: ScanReport) -> list[str]:
     lost = points_lost(report)
     if lost:
         return [
-            f"{label} of session {report.session} lost {lost} points in {report.target}: "
-            "Redis had dropped them before they could be read"
+            (
+                f"{label} of session {report.session} lost {lost} points in {report.target}: "
+                "Redis had dropped them before they could be read"
+            )
         ]
     return []
 

@@ -23,7 +23,9 @@ from tango_saver.model.records import (
     FixedPoints,
     FramesReferenced,
     GapFound,
+    Points,
     PointsArrived,
+    RaggedPoints,
     Record,
     ScanClosed,
     ScanOpened,
@@ -42,6 +44,8 @@ _PACE_S = 0.08
 """Pause after points that came in small portions: better a few together than each one alone."""
 _FULL_BITE = 1 << 18
 """Bytes of a portion after which there is no pause: a scan is being caught up with."""
+_JSON_SIZE = 100
+"""Bytes that a JSON value is taken for."""
 _RETRY_S = (0.2, 2.0)
 """First and longest pause while Redis does not answer."""
 _NAMED = 3
@@ -117,7 +121,7 @@ class ScanWriter:
             self._save()
         except SaverError as error:
             self._give_up(error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it costs this scan, not the worker
             _LOG.exception("scan %s: a defect costs it its end", key)
             self._give_up(
                 SaverError(
@@ -144,19 +148,22 @@ class ScanWriter:
         while not self._ended:
             records = self._read()
             n_bytes = self._take_all(records)
-            if self._ended:
-                return
-            self._file.check()
-            if self._end_asked:
-                self._close_early(EndReason.SAVING_STOPPED)
-            elif self._publisher_is_lost(records):
-                timeout_s = self._settings.publisher_timeout_s
-                self._warnings.append(
-                    f"nothing was published for {timeout_s:g} s: the session is gone, or pauses"
-                )
-                self._close_early(EndReason.PUBLISHER_LOST)
-            elif 0 < n_bytes < _FULL_BITE:
-                gevent.sleep(_PACE_S)
+            if not self._ended:
+                self._file.check()
+                self._go_on(records, n_bytes)
+
+    def _go_on(self, records: Sequence[Record], n_bytes: int) -> None:
+        """End the scan if BLISS does not, or wait for more to come together."""
+        if self._end_asked:
+            self._close_early(EndReason.SAVING_STOPPED)
+        elif self._publisher_is_lost(records):
+            timeout_s = self._settings.publisher_timeout_s
+            self._warnings.append(
+                f"nothing was published for {timeout_s:g} s: the session is gone, or pauses"
+            )
+            self._close_early(EndReason.PUBLISHER_LOST)
+        elif 0 < n_bytes < _FULL_BITE:
+            gevent.sleep(_PACE_S)
 
     def _read_from(self, positions: Mapping[str, int]) -> None:
         if self._reader is not None:
@@ -211,9 +218,7 @@ class ScanWriter:
         n_bytes = 0
         for record in records:
             if isinstance(record, PointsArrived):
-                points = record.points
-                small = not isinstance(points, FixedPoints)
-                n_bytes += _FULL_BITE // 64 if small else points.values.nbytes
+                n_bytes += _size(record.points)
             self._take(record)
             if self._reopened:
                 self._reopened = False
@@ -350,8 +355,8 @@ class ScanWriter:
         try:
             self._close(description, (EndReason.DELETION if gone else EndReason.FAILURE).value)
         except SaverError as second:
-            _LOG.error("scan %s: nor can it be ended: %s", self._order.key, second)  # noqa: TRY400
-        except Exception:
+            _LOG.error("scan %s: nor can it be ended: %s", self._order.key, second)
+        except Exception:  # noqa: BLE001 - the first error is the one to report
             _LOG.exception("scan %s: nor can it be ended", self._order.key)
 
     # ------------------------------------------------------------------ what is told
@@ -398,6 +403,14 @@ class ScanWriter:
             warnings=self._all_warnings(),
             error=error,
         )
+
+
+def _size(points: Points) -> int:
+    if isinstance(points, FixedPoints):
+        return points.values.nbytes
+    if isinstance(points, RaggedPoints):
+        return sum(array.nbytes for array in points.values)
+    return len(points) * _JSON_SIZE
 
 
 def _problems(channels: Sequence[ChannelReport]) -> tuple[str, ...]:

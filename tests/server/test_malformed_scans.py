@@ -229,7 +229,7 @@ def test_a_scan_of_ten_thousand_channels_is_saved(save: Callable[..., ScanReport
 
     def change(scan: dict[str, Any]) -> None:
         entries = {entry[2]: entry for entry in scan["entries"] if entry[1] == DIODE}
-        first, seal = list(entries.values())[0], list(entries.values())[-1]
+        first, seal = next(iter(entries.values())), list(entries.values())[-1]
         names = [f"many:{index}" for index in range(n_channels)]
         for item in scan["docs"]:
             streams = item["doc"]["data_streams"]

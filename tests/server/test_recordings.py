@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import io
 import json
-from contextlib import ExitStack
 from pathlib import Path
 
 import h5py
@@ -18,8 +17,8 @@ from tango_saver.model.report import SavingState
 
 GOLDEN = Path(__file__).parent.parent / "file" / "golden"
 SAVED = (
-    "a2scan_pseudo", "amesh", "ascan", "ct_saved", "ct_unsaved", "dtypes", "long_flat", "lookupscan",
-    "loopscan_modes", "mca", "metadata", "no_data", "parallel", "plotselect", "positioners_move",
+    "a2scan_pseudo", "amesh", "ascan", "ct_saved", "ct_unsaved", "dtypes", "long_flat",
+    "lookupscan", "loopscan_modes", "mca", "metadata", "no_data", "parallel", "plotselect", "positioners_move",
     "prepare_fails", "quick200", "samples", "scan_raises", "stepper_and_timer",
     "timescan_aborted", "two_timers", "uneven",
 )  # fmt: skip
@@ -31,9 +30,9 @@ def golden_of(recording: str) -> Path:
 
 
 def entries(file: Path) -> set[str]:
-    with ExitStack() as stack:
-        raw = stack.enter_context(gzip.open(file) if file.suffix == ".gz" else file.open("rb"))
-        return set(stack.enter_context(h5py.File(io.BytesIO(raw.read()), "r")))
+    data = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    with h5py.File(io.BytesIO(data), "r") as opened:
+        return set(opened)
 
 
 def saved_scans(recording: Path, keys: list[str]) -> list[str]:
@@ -41,9 +40,7 @@ def saved_scans(recording: Path, keys: list[str]) -> list[str]:
     with gzip.open(recording, "rt") as file:
         scans = json.load(file)["scans"]
     return [
-        key
-        for key, scan in zip(keys, scans, strict=True)
-        if scan["docs"][0]["doc"]["info"]["save"]
+        key for key, scan in zip(keys, scans, strict=True) if scan["docs"][0]["doc"]["info"]["save"]
     ]
 
 

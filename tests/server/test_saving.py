@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,7 @@ import psutil
 import pytest
 import redis
 from file.compare import compare
-from publishing import changed_recording
-from saving import RunningSaver, StartSaver, worker_of
+from saving import StartSaver, worker_of
 
 from tango_saver.demo.publisher import published_channels, replay
 from tango_saver.demo.redis_server import RedisServer, prepare_database
@@ -54,12 +53,15 @@ class Publishing:
             assert self._go_on.wait(60)
 
     def wait_for(self, state: ScanState) -> None:
+        """Wait until the state was published."""
         assert self._begun[state].wait(30)
 
     def go_on(self) -> None:
+        """Let the scan end."""
         self._go_on.set()
 
     def finish(self) -> list[str]:
+        """Let the scan end, wait for it; the keys."""
         self._go_on.set()
         self._thread.join(60)
         return self.result
@@ -89,7 +91,12 @@ def test_points_are_visible_while_the_scan_runs(
 
 @pytest.mark.parametrize(("recording", "speed"), [("mca", 0.05), ("samples", 0.1)])
 def test_a_killed_worker_is_replaced_and_its_scan_saved_once_and_completely(
-    recording: str, speed: float, recordings: Path, redis_url: str, start_saver: StartSaver, tmp_path: Path
+    recording: str,
+    speed: float,
+    recordings: Path,
+    redis_url: str,
+    start_saver: StartSaver,
+    tmp_path: Path,
 ) -> None:
     saver = start_saver()
     publishing = Publishing(
@@ -302,14 +309,10 @@ def test_a_hundred_scans_at_once_are_all_live(
 ) -> None:
     saver = start_saver()
     held = [
-        Publishing(
-            recordings / "ascan.json.gz", redis_url, tmp_path / str(n), speed=0, hold=True
-        )
+        Publishing(recordings / "ascan.json.gz", redis_url, tmp_path / str(n), speed=0, hold=True)
         for n in range(100)
     ]
-    saver.wait_for(
-        lambda status: [scan.points_saved for scan in status.running] == [77] * 100, 60
-    )
+    saver.wait_for(lambda status: [scan.points_saved for scan in status.running] == [77] * 100, 60)
     for n in range(100):
         with h5py.File(tmp_path / str(n) / "data.h5", "r", locking=False) as file:
             assert len(file["1.1/measurement/robx"]) == 11
@@ -359,11 +362,8 @@ def test_an_empty_redis_is_a_fault_that_ends_when_bliss_has_prepared_it(
 
 
 def _prepare(url: str) -> None:
-    with redis.Redis.from_url(url) as client:
-        try:
-            client.execute_command("FT.DROPINDEX", "esrf:scan:index")
-        except redis.ResponseError:
-            pass
+    with redis.Redis.from_url(url) as client, contextlib.suppress(redis.ResponseError):
+        client.execute_command("FT.DROPINDEX", "esrf:scan:index")
     prepare_database(url)
 
 
