@@ -6,6 +6,7 @@ children. A plan holds no Redis and no HDF5; it can be printed and compared.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -78,7 +79,86 @@ class ReshapedView:
     attributes: Attributes = field(default_factory=dict)
 
 
-Node: TypeAlias = Group | Value | SoftLink | ExternalLink | ReshapedView
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Elements of an array, chosen as HDF5 does it: blocks at regular distances.
+
+    One number per dimension each: ``count`` blocks of ``block`` elements, the first at
+    ``start``, each next one ``stride`` further.
+    """
+
+    start: tuple[int, ...]
+    count: tuple[int, ...]
+    stride: tuple[int, ...]
+    block: tuple[int, ...]
+
+    @property
+    def n_points(self) -> int:
+        """How many elements are chosen."""
+        return math.prod(self.count) * math.prod(self.block)
+
+    @property
+    def stop(self) -> tuple[int, ...]:
+        """The smallest shape that holds every element."""
+        return tuple(
+            start + (count - 1) * stride + block if count else 0
+            for start, count, stride, block in zip(
+                self.start, self.count, self.stride, self.block, strict=True
+            )
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualSource:
+    """Where a part of a virtual dataset really lies; both selections are equally large."""
+
+    file: str
+    """Relative to the folder of the plan's target, or absolute; ``.`` is the target itself."""
+    dataset: str
+    source: Selection
+    """In the source."""
+    selection: Selection
+    """In the virtual dataset."""
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualDataset:
+    """A dataset that shows parts of others; what no source gives reads as fill value."""
+
+    path: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    sources: tuple[VirtualSource, ...]
+    """At least one."""
+    attributes: Attributes = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalFile:
+    """A piece of a file that holds nothing but values."""
+
+    name: str
+    """Absolute: HDF5 looks for a relative name where the reader was started."""
+    offset: int
+    """Bytes."""
+    size: int | None
+    """Bytes; None for all that follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalBinary:
+    """A dataset whose values lie in other files, one after the other, in C order."""
+
+    path: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    files: tuple[ExternalFile, ...]
+    attributes: Attributes = field(default_factory=dict)
+
+
+Node: TypeAlias = (
+    Group | Value | SoftLink | ExternalLink | ReshapedView | VirtualDataset | ExternalBinary
+)
 
 
 class Filter(Enum):
@@ -130,6 +210,10 @@ class StreamDataset:
     companions: tuple[Node, ...] = ()
     """Links and groups made together with the dataset, in this order; a companion replaces
     a static Value of the same path (a positioner's start value becomes the link)."""
+    at_once: bool = False
+    """Made with the entries, still empty, instead of with the first point."""
+    reason: str = ""
+    """The rule that placed it, one short phrase; shown by ``explain``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,3 +236,9 @@ class FilePlan:
     """Set with ``last`` (the root's ``default``)."""
     warnings: tuple[str, ...] = ()
     """What the layout had to leave out, each one sentence."""
+    exact: bool = False
+    """Whether nodes of an earlier plan of the scan that this one lacks are removed. Points
+    are never: a stream dataset stays."""
+    further: tuple[FilePlan, ...] = ()
+    """The same scan in other files. They have no further ones; their targets are as published
+    and not yet checked."""
