@@ -23,6 +23,7 @@ _COMPACT_ABOVE = 64 << 10
 """Bytes after which the lines are replaced by one."""
 _SAFE_KEY = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _SUFFIX = ".journal"
+_FRESH = ".new"
 
 
 class _Header(msgspec.Struct, frozen=True):
@@ -63,7 +64,7 @@ class Journal:
         key = scan.rsplit(":", 1)[-1]
         if not _SAFE_KEY.fullmatch(key):
             key = hashlib.sha256(scan.encode()).hexdigest()[:26]
-        name = target.name.encode()[: 255 - len(key) - len(_SUFFIX) - 2]
+        name = target.name.encode()[: 255 - len(key) - len(_SUFFIX) - len(_FRESH) - 2]
         return target.parent / f".{name.decode('utf-8', 'ignore')}.{key}{_SUFFIX}"
 
     @classmethod
@@ -147,7 +148,7 @@ class Journal:
         """Replace the file as a whole, so that a crash leaves the old one or the new one."""
         self.close()
         header = _Header(self.scan, self.target, self.entries)
-        fresh = self.path.with_name(f"{self.path.name}.new")
+        fresh = self.path.with_name(f"{self.path.name}{_FRESH}")
         try:
             self._descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
             self._size = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeAlias
@@ -210,13 +211,20 @@ def _write(made: h5d.DatasetID | h5a.AttrID, data: npt.NDArray[Any], kind: h5t.T
 def _create_view(
     parent: h5g.GroupID, name: bytes, view: ReshapedView, dtype: np.dtype[Any]
 ) -> None:
-    n_points = int(np.prod(view.shape))
-    source = h5s.create_simple((n_points,), (h5s.UNLIMITED,))
-    source.select_hyperslab((0,), (n_points,))
+    """One mapping for each row of the grid, of the rank of the source.
+
+    HDF5 2.0 never returns from reading, or crashes, when one mapping of the whole grid has a
+    source that is still shorter; row by row it reads what is there.
+    """
     grid = h5s.create_simple(view.shape)
     properties = h5p.create(h5p.DATASET_CREATE)
     properties.set_layout(h5d.VIRTUAL)
-    properties.set_virtual(grid, b".", view.source.encode(), source)
+    width = view.shape[-1]
+    row, piece = grid.copy(), h5s.create_simple((math.prod(view.shape),))
+    for number, index in enumerate(np.ndindex(view.shape[:-1])):
+        row.select_hyperslab((*index, 0), (*(1 for _ in index), width))
+        piece.select_hyperslab((number * width,), (width,))
+        properties.set_virtual(row, b".", view.source.encode(), piece)
     if dtype.kind in "fc":
         properties.set_fill_value(fill_value(dtype))
     kind = type_in_file(dtype)
