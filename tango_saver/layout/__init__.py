@@ -3,19 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from tango_saver.errors import ConfigurationError
-from tango_saver.layout.nexus import Moment, plan_nexus
+from tango_saver.layout.h5map import map_of_target, plan_h5map, with_earlier_map
+from tango_saver.layout.moment import Moment
+from tango_saver.layout.nexus import plan_nexus
 from tango_saver.model.plan import FilePlan
 from tango_saver.model.scan import ScanDescription
 
-__all__ = ["LAYOUTS", "Layout", "Moment", "plan_scan"]
+__all__ = ["LAYOUTS", "Layout", "Moment", "choose_layout", "plan_scan", "with_earlier_map"]
 
 Layout = Callable[[ScanDescription, Moment], FilePlan]
 
-LAYOUTS: Mapping[str, Layout] = MappingProxyType({"nexus": plan_nexus})
-"""The layouts by the name that the settings give."""
+_PLANNERS: Mapping[str, Layout] = MappingProxyType({"nexus": plan_nexus, "h5map": plan_h5map})
+
+AUTO = "auto"
+"""As the session asks: h5map for SCAN_SAVING.writer ``mapping``, else nexus."""
+LAYOUTS = (*_PLANNERS, AUTO)
+"""The layouts by the names that the settings give."""
+
+
+def choose_layout(wanted: str, description: ScanDescription) -> tuple[str, str]:
+    """The layout that a scan gets, nexus or h5map.
+
+    A scan that has no usable map of its file is never lost for that: it gets nexus.
+
+    Returns:
+        its name, and one sentence if it is not the wanted one, else nothing.
+
+    Raises:
+        ConfigurationError: there is no such layout.
+    """
+    if wanted not in LAYOUTS:
+        raise ConfigurationError(
+            f"no layout is called {wanted!r}",
+            scan=description.key,
+            advice=f"Use one of: {', '.join(LAYOUTS)}",
+        )
+    name = wanted
+    if wanted == AUTO:
+        name = "h5map" if description.writer == "mapping" else "nexus"
+    if name == "h5map" and map_of_target(description) is None:
+        return "nexus", "the scan carries no usable map of its file: it is saved as nexus"
+    return name, ""
 
 
 def plan_scan(layout_name: str, description: ScanDescription, moment: Moment) -> FilePlan:
@@ -24,11 +56,6 @@ def plan_scan(layout_name: str, description: ScanDescription, moment: Moment) ->
     Raises:
         ConfigurationError: there is no such layout.
     """
-    layout = LAYOUTS.get(layout_name)
-    if layout is None:
-        raise ConfigurationError(
-            f"no layout is called {layout_name!r}",
-            scan=description.key,
-            advice=f"Use one of: {', '.join(LAYOUTS)}",
-        )
-    return layout(description, moment)
+    name, sentence = choose_layout(layout_name, description)
+    plan = _PLANNERS[name](description, moment)
+    return replace(plan, warnings=(sentence, *plan.warnings)) if sentence else plan

@@ -25,6 +25,7 @@ from tango_saver.layout.instrument import (
     stream_datasets,
 )
 from tango_saver.layout.metadata import add_mapping, text
+from tango_saver.layout.moment import Moment
 from tango_saver.layout.naming import link_name
 from tango_saver.layout.plots import PLOT_NAMES, plan_plot
 from tango_saver.layout.positioners import add_positioners
@@ -47,25 +48,6 @@ NO_CATEGORIES = frozenset({"positioners", "nexuswriter"})
 
 SAMPLE_PREFIX = "Sample_"
 """Of the keys of the data policy's snapshot that describe the sample."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What the engine knows and the description does not."""
-
-    writer_status: str
-    """STARTING, RUNNING, SUCCEEDED or FAILED; FAILED means that we could not save all."""
-    date: str
-    """Now, ISO 8601 with zone."""
-    end_time: str = ""
-    """When all points were on disk, ISO 8601 with zone; empty as long as they are not."""
-    end_reason: str = ""
-    """Why the scan ended; empty for what the description says."""
-    n_points: Mapping[str, int] | None = None
-    """Channel name -> points on disk, once no more will come; None before. Plots get their
-    axes only then: signals and axes must have the same length."""
-    warnings: tuple[str, ...] = ()
-    """What is to be read beside the data (gaps, failed channels), each one sentence."""
 
 
 def plan_nexus(description: ScanDescription, moment: Moment) -> FilePlan:
