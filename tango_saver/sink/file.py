@@ -51,7 +51,7 @@ class TargetFile:
 
         Args:
             path: checked and resolved (``check_target``).
-            executor: encodes the chunks; None encodes in the caller.
+            executor: encodes the chunks; its ``submit`` must not wait. None encodes in the caller.
 
         Raises:
             TargetLockedError: another process holds it; says which.

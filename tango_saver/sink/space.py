@@ -23,7 +23,7 @@ class FileSpace:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._granted = 0
+        self._granted = -1
 
     def require(self, n_bytes: int) -> None:
         """Return if so many bytes can be written.
