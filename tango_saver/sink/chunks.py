@@ -10,9 +10,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -22,108 +19,13 @@ import numpy.typing as npt
 from h5py import h5d
 
 from tango_saver.errors import DatasetError
-from tango_saver.sink.encoding import deflated, inner_offsets, whole_chunk
-from tango_saver.sink.space import FileSpace
-from tango_saver.sink.trouble import dataset_trouble
+from tango_saver.sink.chunk_queue import ArrayForm, ChunkQueue
+from tango_saver.sink.encoding import inner_offsets, whole_chunk
 
-_IN_FLIGHT = 32 << 20
-"""Bytes of unencoded chunks that may wait for the pool, per file."""
 _LARGEST_SLAB = 512 << 20
 """Bytes of the chunks that are not full, per array: a point of absurd size costs its channel."""
 _NO_FILTERS = 0b11
 """Filter mask of a chunk that neither shuffle nor deflate was applied to."""
-
-
-@dataclass(frozen=True, slots=True)
-class ArrayForm:
-    """How the elements of an array lie in the file."""
-
-    path: str
-    channel: str
-    dtype: np.dtype[Any]
-    chunk: tuple[int, ...]
-    fill: npt.NDArray[Any]
-    """0-dimensional, of ``dtype``."""
-    deflate: bool
-
-
-@dataclass(slots=True)
-class _Job:
-    array: GrowingArray
-    offset: tuple[int, ...]
-    end: int
-    n_bytes: int
-    replaces: bool
-    future: Future[bytes]
-
-
-class ChunkQueue:
-    """The chunks of one file on their way through the pool, handed over in order.
-
-    Waiting for the pool may let another greenlet run, and that one may flush the file:
-    whatever waits here is consistent before it does.
-    """
-
-    def __init__(self, executor: Executor | None, space: FileSpace, descriptor: int) -> None:
-        self.space = space
-        self.descriptor = descriptor
-        """Of HDF5 itself, for writing inside of a chunk."""
-        self._executor = executor
-        self._jobs: deque[_Job] = deque()
-        self._in_flight = 0
-        self._draining = False
-
-    def submit(
-        self, array: GrowingArray, offset: tuple[int, ...], end: int,
-        block: Callable[[], npt.NDArray[Any]], replaces: bool,
-    ) -> None:
-        """Encode a chunk; never waits for the pool."""
-        work = partial(_encode, block)
-        if self._executor is None:
-            future: Future[bytes] = Future()
-            try:
-                future.set_result(work())
-            except MemoryError as error:
-                future.set_exception(error)
-        else:
-            future = self._executor.submit(work)
-        n_bytes = math.prod(array.form.chunk) * array.form.dtype.itemsize
-        self._in_flight += n_bytes
-        self._jobs.append(_Job(array, offset, end, n_bytes, replaces, future))
-
-    def make_room(self) -> None:
-        """Write what is encoded; wait while too much is not, or the queue is being drained."""
-        while self._jobs and (
-            self._draining or self._in_flight > _IN_FLIGHT or self._jobs[0].future.done()
-        ):
-            self._write_first()
-
-    def drain(self) -> None:
-        """Write everything that was submitted; whoever appends meanwhile helps."""
-        self._draining = True
-        try:
-            while self._jobs:
-                self._write_first()
-        finally:
-            self._draining = False
-
-    def _write_first(self) -> None:
-        job = self._jobs[0]
-        array = job.array
-        error = job.future.exception()  # waits
-        if not self._jobs or self._jobs[0] is not job:
-            return
-        self._jobs.popleft()
-        self._in_flight -= job.n_bytes
-        if array.problem is not None:
-            return
-        try:
-            with dataset_trouble(self.space.path, array.form.path, array.form.channel):
-                if error is not None:
-                    raise error
-                array.encoded(job.offset, job.end, job.future.result(), job.replaces)
-        except DatasetError as failure:
-            array.problem = failure
 
 
 @dataclass(slots=True)
@@ -138,10 +40,6 @@ class _Slab:
     """Points in the file."""
     places: dict[tuple[int, ...], int] = field(default_factory=dict)
     """Inner offset of a chunk that is in the file, unencoded -> its address there."""
-
-
-def _encode(block: Callable[[], npt.NDArray[Any]]) -> bytes:
-    return deflated(block())
 
 
 class GrowingArray:
@@ -351,7 +249,7 @@ class GrowingArray:
 
 
 def _write_at(descriptor: int, block: npt.NDArray[Any], place: int) -> None:
-    rest = memoryview(np.ascontiguousarray(block).reshape(-1).view(np.uint8))
+    rest = memoryview(np.ascontiguousarray(block).reshape(-1).view(np.uint8).data)
     while rest:
         written = os.pwrite(descriptor, rest, place)
         rest, place = rest[written:], place + written

@@ -15,7 +15,7 @@ from isal import isal_zlib
 
 _LEVEL = 1
 """Higher levels cost time and save nothing on detector data."""
-_WORDS = {2: np.dtype("<u2"), 4: np.dtype("<u4"), 8: np.dtype("<u8")}
+_WORDS: dict[int, np.dtype[Any]] = {2: np.dtype("<u2"), 4: np.dtype("<u4"), 8: np.dtype("<u8")}
 
 
 class _Scratch(threading.local):
@@ -79,9 +79,7 @@ def whole_chunk(
     return padded
 
 
-def inner_offsets(
-    inner: tuple[int, ...], chunk: tuple[int, ...]
-) -> list[tuple[int, ...]]:
+def inner_offsets(inner: tuple[int, ...], chunk: tuple[int, ...]) -> list[tuple[int, ...]]:
     """Where the chunks of one row of chunks begin, without the first dimension."""
     counts = [math.ceil(extent / step) for extent, step in zip(inner, chunk[1:], strict=True)]
     return [

@@ -15,7 +15,7 @@ from h5py import h5g
 
 from tango_saver.errors import EntryExistsError, TargetLockedError, TargetUnusableError
 from tango_saver.model.plan import FilePlan
-from tango_saver.sink.chunks import ChunkQueue
+from tango_saver.sink.chunk_queue import ChunkQueue
 from tango_saver.sink.holders import holders
 from tango_saver.sink.scan import ScanInFile
 from tango_saver.sink.space import FileSpace
@@ -35,7 +35,9 @@ class TargetFile:
     it waits for the executor, another greenlet may.
     """
 
-    def __init__(self, path: Path, file: h5py.File, *, executor: Executor | None, new: bool) -> None:
+    def __init__(
+        self, path: Path, file: h5py.File, *, executor: Executor | None, new: bool
+    ) -> None:
         self.path = path
         self._file = file
         self._new = new
@@ -133,7 +135,8 @@ class TargetFile:
         for scan in self._scans:
             scan.write_partial()
         self._flush_file()
-        if any([scan.replace() for scan in self._scans]):  # every scan, not only the first
+        replaced = [scan.replace() for scan in self._scans]
+        if any(replaced):
             self._flush_file()
         for scan in self._scans:
             scan.confirm()
@@ -153,9 +156,7 @@ class TargetFile:
             self._close_file()
 
     def _start(self, plan: FilePlan, confirmed: Mapping[str, int] | None) -> ScanInFile:
-        scan = ScanInFile(
-            self.path, self._root, self._queue, plan, self.flush, self._scans.remove
-        )
+        scan = ScanInFile(self.path, self._root, self._queue, plan, self.flush, self._scans.remove)
         if self._new:
             scan.set_root_attributes(
                 {

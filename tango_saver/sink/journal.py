@@ -39,7 +39,11 @@ class Journal:
     """
 
     def __init__(
-        self, path: Path, scan: str, target: str, entries: Sequence[str],
+        self,
+        path: Path,
+        scan: str,
+        target: str,
+        entries: Sequence[str],
         confirmed: Mapping[str, int],
     ) -> None:
         self.path = path

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cache
 from typing import Any, TypeAlias
 
@@ -13,13 +14,16 @@ from h5py import h5a, h5d, h5g, h5p, h5s, h5t, string_dtype
 
 from tango_saver.model.plan import (
     Attributes,
+    ExternalBinary,
     ExternalLink,
     Group,
     Node,
     ReshapedView,
+    Selection,
     SoftLink,
     StaticValue,
     Value,
+    VirtualDataset,
 )
 
 _TEXT = h5t.py_create(string_dtype("utf-8"), logical=True)
@@ -130,6 +134,10 @@ def create_node(folders: Folders, node: Node, dtype_of: DtypeOf) -> None:
             parent.links.create_external(name, node.file.encode(), node.target.encode(), lcpl=LINKS)
         case ReshapedView():
             _create_view(parent, name, node, dtype_of(node.source))
+        case VirtualDataset():
+            _create_virtual(parent, name, node)
+        case ExternalBinary():
+            _create_external(parent, name, node)
 
 
 def set_attributes(owner: h5g.GroupID | h5d.DatasetID, attributes: Attributes) -> None:
@@ -138,10 +146,15 @@ def set_attributes(owner: h5g.GroupID | h5d.DatasetID, attributes: Attributes) -
     Raises:
         OSError, RuntimeError, ValueError, TypeError: HDF5 cannot hold one of them.
     """
-    for name in attributes:
+    remove_attributes(owner, attributes)
+    _add_attributes(owner, attributes)
+
+
+def remove_attributes(owner: h5g.GroupID | h5d.DatasetID, names: Iterable[str]) -> None:
+    """Remove attributes; those that are not there are no error."""
+    for name in names:
         if h5a.exists(owner, name.encode()):
             h5a.delete(owner, name.encode())
-    _add_attributes(owner, attributes)
 
 
 def _add_attributes(owner: h5g.GroupID | h5d.DatasetID, attributes: Attributes) -> None:
@@ -153,13 +166,32 @@ def _add_attributes(owner: h5g.GroupID | h5d.DatasetID, attributes: Attributes) 
 def same_value(left: StaticValue, right: StaticValue) -> bool:
     """Whether two static values are stored alike."""
     if isinstance(left, np.ndarray) and isinstance(right, np.ndarray):
-        return (
-            left.dtype == right.dtype
-            and left.shape == right.shape
-            and left.tobytes() == right.tobytes()
-        )
+        if left.dtype != right.dtype or left.shape != right.shape:
+            return False
+        if left.dtype.hasobject:
+            return repr(left.tolist()) == repr(right.tolist())
+        return left.tobytes() == right.tobytes()
     # repr, because NaN is not equal to itself and 1 is equal to True
     return type(left) is type(right) and repr(left) == repr(right)
+
+
+def same_attributes(left: Attributes, right: Attributes) -> bool:
+    """Whether two sets of attributes are stored alike."""
+    return left.keys() == right.keys() and all(
+        same_value(value, right[name]) for name, value in left.items()
+    )
+
+
+def same_node(left: Node, right: Node) -> bool:
+    """Whether two nodes of the same path are stored alike."""
+    if isinstance(left, SoftLink | ExternalLink) or isinstance(right, SoftLink | ExternalLink):
+        return left == right
+    if isinstance(left, Value) and isinstance(right, Value):
+        if not same_value(left.value, right.value):
+            return False
+    elif replace(left, attributes={}) != replace(right, attributes={}):
+        return False
+    return same_attributes(left.attributes, right.attributes)
 
 
 def _stored(value: StaticValue) -> tuple[npt.NDArray[Any], h5t.TypeID]:
@@ -178,7 +210,33 @@ def _stored(value: StaticValue) -> tuple[npt.NDArray[Any], h5t.TypeID]:
         texts[:] = [clean_text(item) for item in value]
         return texts, _TEXT
     data = np.asarray(value, _number_type(value))
+    if data.dtype.names is not None:
+        data = _table(data)
     return data, type_in_file(data.dtype)
+
+
+def _table(data: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A structured array with its texts as HDF5 takes them."""
+    table = np.empty(data.shape, _with_texts(data.dtype))
+    for name in data.dtype.names or ():
+        column = data[name]
+        if column.dtype.names is not None:
+            table[name] = _table(column)
+        elif column.dtype.kind in "USO":
+            for index in np.ndindex(data.shape):
+                table[name][index] = clean_text(_as_text(column[index]))
+        else:
+            table[name] = column
+    return table
+
+
+def _with_texts(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    if dtype.kind in "USO":
+        text: np.dtype[Any] = _TEXT_DTYPE
+        return text
+    if dtype.names is None:
+        return dtype
+    return np.dtype([(name, _with_texts(dtype[name])) for name in dtype.names])
 
 
 def _as_text(item: object) -> str:
@@ -201,7 +259,11 @@ def _space(data: npt.NDArray[Any]) -> h5s.SpaceID:
 def _write(made: h5d.DatasetID | h5a.AttrID, data: npt.NDArray[Any], kind: h5t.TypeID) -> None:
     if not data.size:
         return
-    memory = _TEXT_IN_MEMORY if kind is _TEXT else kind
+    memory = kind
+    if kind is _TEXT:
+        memory = _TEXT_IN_MEMORY
+    elif data.dtype.names is not None:
+        memory = h5t.py_create(data.dtype)
     if isinstance(made, h5a.AttrID):
         made.write(data, mtype=memory)
     else:
@@ -230,3 +292,37 @@ def _create_view(
     kind = type_in_file(dtype)
     made = h5d.create(parent, name, kind, grid, properties, LINKS)
     _add_attributes(made, view.attributes)
+
+
+def _create_virtual(parent: h5g.GroupID, name: bytes, node: VirtualDataset) -> None:
+    properties = h5p.create(h5p.DATASET_CREATE)
+    properties.set_layout(h5d.VIRTUAL)
+    for part in node.sources:
+        properties.set_virtual(
+            _selected(node.shape, part.selection),
+            part.file.encode(),
+            part.dataset.encode(),
+            # The true extent of the source may be larger; HDF5 sees that when it reads.
+            _selected(part.source.stop, part.source),
+        )
+    if node.dtype.kind in "fc":
+        properties.set_fill_value(fill_value(node.dtype))
+    kind = type_in_file(node.dtype)
+    made = h5d.create(parent, name, kind, h5s.create_simple(node.shape), properties, LINKS)
+    _add_attributes(made, node.attributes)
+
+
+def _selected(shape: tuple[int, ...], selection: Selection) -> h5s.SpaceID:
+    space = h5s.create_simple(shape)
+    space.select_hyperslab(selection.start, selection.count, selection.stride, selection.block)
+    return space
+
+
+def _create_external(parent: h5g.GroupID, name: bytes, node: ExternalBinary) -> None:
+    properties = h5p.create(h5p.DATASET_CREATE)
+    for file in node.files:
+        size = h5s.UNLIMITED if file.size is None else file.size
+        properties.set_external(file.name.encode(), file.offset, size)
+    space = h5s.create_simple(node.shape) if node.shape else _SCALAR
+    made = h5d.create(parent, name, type_in_file(node.dtype), space, properties, LINKS)
+    _add_attributes(made, node.attributes)

@@ -62,7 +62,7 @@ def disk_free_bytes(path: str | Path) -> int:
         ) from error
 
 
-def _problem(path: str) -> str:
+def _problem(path: str) -> str:  # noqa: PLR0911 - a list of rules, each with its answer
     if not path:
         return "is empty"
     if "\0" in path:

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import h5py
-import numpy as np
-from h5py import h5g, h5l
+from h5py import h5d, h5g
 
 from tango_saver.errors import DatasetError
-from tango_saver.model.plan import (
-    Attributes,
-    ExternalLink,
-    FilePlan,
-    Group,
-    Node,
-    SoftLink,
-    StreamDataset,
-    Value,
-)
+from tango_saver.model.plan import Attributes, FilePlan, StreamDataset
 from tango_saver.model.records import Points
-from tango_saver.sink.chunks import ChunkQueue, GrowingArray
-from tango_saver.sink.nodes import Folders, create_node, exists, same_value, set_attributes
+from tango_saver.sink.chunk_queue import ChunkQueue
+from tango_saver.sink.chunks import GrowingArray
+from tango_saver.sink.nodes import remove_attributes, same_attributes, set_attributes
+from tango_saver.sink.statics import StaticNodes
 from tango_saver.sink.streams import (
     StreamWriter,
     TextColumn,
@@ -32,7 +23,7 @@ from tango_saver.sink.streams import (
     lengths_path,
     resume_stream,
 )
-from tango_saver.sink.trouble import HDF5_ERRORS, dataset_trouble
+from tango_saver.sink.trouble import dataset_trouble
 
 
 class ScanInFile:
@@ -62,15 +53,12 @@ class ScanInFile:
         self._leave = leave
         self._streams: dict[str, list[StreamWriter]] = {}
         self._failed: dict[str, DatasetError] = {}
-        self._warnings: list[str] = []
-        self._nodes: dict[str, Node] = {}
-        self._taken: set[str] = set()
-        """Paths of stream datasets and companions: no static node may replace them."""
+        self._statics = StaticNodes(path, root, plan)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """Nodes that could not be made, each one sentence."""
-        return tuple(self._warnings)
+        return tuple(self._statics.warnings)
 
     @property
     def failed_channels(self) -> Mapping[str, str]:
@@ -116,20 +104,19 @@ class ScanInFile:
         """Bring the nodes up to a newer plan of the same scan.
 
         Missing nodes are made, values that changed replaced, attributes added. Nothing is
-        removed; stream datasets and companions stay as they are.
+        removed unless the plan is exact; stream datasets and companions stay as they are.
 
         Raises:
             TargetUnusableError: the file cannot be written.
         """
         self._plan = plan
-        self._create(plan.nodes)
+        if plan.exact:
+            self._renew_stream_attributes(plan)
+        self._statics.follow(plan)
 
     def lengths(self) -> Mapping[str, int]:
         """Channel -> points appended; on disk after the next flush."""
-        return {
-            channel: _shortest(writers)
-            for channel, writers in self._streams.items()
-        }
+        return {channel: _shortest(writers) for channel, writers in self._streams.items()}
 
     def confirmed(self) -> Mapping[str, int]:
         """Channel -> points on disk as of the last flush."""
@@ -150,7 +137,7 @@ class ScanInFile:
                 with self._costs_the_column(writer, column):
                     column.complete()
         self._flush()
-        self._create(plan.last)
+        self._statics.create(plan.last)
         self.set_root_attributes(plan.final_root_attributes)
         self._flush()
         self._leave(self)
@@ -161,12 +148,15 @@ class ScanInFile:
             for channel, specs in self._plan.streams.items():
                 with suppress(DatasetError):  # the next append raises it
                     self._take_up(channel, specs, resumed.get(channel, 0))
-        self._create(self._plan.nodes)
+        self._statics.create(self._plan.nodes)
+        for channel, specs in self._plan.streams.items():
+            if any(spec.at_once for spec in specs) and channel not in self._failed:
+                with suppress(DatasetError):  # the next append raises it
+                    self._writers(channel, self.lengths().get(channel, 0))
 
     def set_root_attributes(self, attributes: Attributes) -> None:
         """Set attributes of the file itself."""
-        with self._costs_itself("/"):
-            set_attributes(self._root, attributes)
+        self._statics.set_root_attributes(attributes)
 
     def live_writers(self) -> list[StreamWriter]:
         """The datasets that can still be written."""
@@ -224,14 +214,12 @@ class ScanInFile:
 
     def _make_stream(self, spec: StreamDataset) -> StreamWriter:
         with self._costs_the_channel(spec.channel, spec.path):
-            self._free(spec.path)
+            self._statics.free(spec.path)
             writer = create_stream(self._root, spec, self._queue)
-        self._companions(spec)
+        self._statics.create_companions(spec, _paths(spec))
         return writer
 
-    def _take_up(
-        self, channel: str, specs: tuple[StreamDataset, ...], confirmed: int
-    ) -> None:
+    def _take_up(self, channel: str, specs: tuple[StreamDataset, ...], confirmed: int) -> None:
         writers: list[StreamWriter] = []
         for spec in specs:
             with self._costs_the_channel(channel, spec.path):
@@ -243,73 +231,25 @@ class ScanInFile:
         if writers and len(writers) == len(specs):
             self._streams[channel] = writers
             for spec in specs:
-                self._companions(spec)
+                self._statics.create_companions(spec, _paths(spec))
 
-    def _companions(self, spec: StreamDataset) -> None:
-        self._taken |= {spec.path, lengths_path(spec)} | {
-            node.path for node in spec.companions if not isinstance(node, Group)
-        }
-        folders = Folders(self._root)
-        for node in spec.companions:
-            with self._costs_itself(node.path):
-                if isinstance(node, Group):
-                    self._put_group(folders, node)
-                elif isinstance(node, Value) or not self._is_link(node.path):
-                    self._put(folders, node)
-
-    def _create(self, nodes: Iterable[Node]) -> None:
-        """Make nodes that are missing or have changed."""
-        folders = Folders(self._root)
-        for node in nodes:
-            known = self._nodes.get(node.path)
-            if node.path in self._taken or (known is not None and _same(known, node)):
-                continue
-            with self._costs_itself(node.path):
-                if isinstance(node, Group):
-                    self._put_group(folders, node)
-                else:
-                    self._put(folders, node)
-            self._nodes[node.path] = node
-
-    def _put_group(self, folders: Folders, group: Group) -> None:
-        try:
-            create_node(folders, group, self._dtype_of)
-        except HDF5_ERRORS:
-            if not exists(self._root, group.path):
-                raise
-            set_attributes(h5g.open(self._root, group.path.encode()), group.attributes)
-
-    def _put(self, folders: Folders, node: Node) -> None:
-        """Make a node, in the place of what is there."""
-        try:
-            create_node(folders, node, self._dtype_of)
-        except HDF5_ERRORS:
-            if not exists(self._root, node.path):
-                raise
-            self._free(node.path)
-            create_node(folders, node, self._dtype_of)
-
-    def _free(self, path: str) -> None:
-        """Remove a static dataset or a link; a group stays, and the caller's attempt fails."""
-        if not exists(self._root, path):
-            return
-        if not self._is_link(path) and isinstance(h5py.Group(self._root)[path], h5py.Group):
-            raise ValueError("a group of that name is there")
-        self._root.unlink(path.encode())
-
-    def _is_link(self, path: str) -> bool:
-        encoded = path.encode()
-        return exists(self._root, path) and (
-            self._root.links.get_info(encoded).type != h5l.TYPE_HARD
-        )
-
-    def _dtype_of(self, path: str) -> np.dtype[Any]:
-        for specs in self._plan.streams.values():
-            for spec in specs:
-                if spec.path == path and spec.dtype is not None:
-                    return spec.dtype
-        dtype: np.dtype[Any] = h5py.Group(self._root)[path].dtype
-        return dtype
+    def _renew_stream_attributes(self, plan: FilePlan) -> None:
+        """Bring the attributes of stream datasets up to the plan; tell of those it lacks."""
+        planned = {spec.path: spec for specs in plan.streams.values() for spec in specs}
+        for writer in [writer for writers in self._streams.values() for writer in writers]:
+            path, spec = writer.spec.path, planned.get(writer.spec.path)
+            if spec is None or spec.channel != writer.spec.channel:
+                self._statics.warnings.append(
+                    f"{path} in {self._path} is not in the newest plan of the scan; "
+                    f"the points of channel {writer.spec.channel} stay there"
+                )
+            elif not same_attributes(writer.spec.attributes, spec.attributes):
+                gone = writer.spec.attributes.keys() - spec.attributes.keys()
+                with self._statics.costs_itself(path):
+                    made = h5d.open(self._root, path.encode())
+                    remove_attributes(made, gone)
+                    set_attributes(made, spec.attributes)
+                writer.spec = replace(writer.spec, attributes=spec.attributes)
 
     @contextmanager
     def _costs_the_channel(self, channel: str, node: str = "") -> Iterator[None]:
@@ -330,29 +270,11 @@ class ScanInFile:
         except DatasetError as error:
             column.problem = error
 
-    @contextmanager
-    def _costs_itself(self, node: str) -> Iterator[None]:
-        try:
-            with dataset_trouble(self._path, node):
-                yield
-        except DatasetError as error:
-            self._warnings.append(str(error))
+
+def _paths(spec: StreamDataset) -> tuple[str, ...]:
+    """Of all that is made for the points of a dataset."""
+    return (spec.path, lengths_path(spec)) if None in spec.shape else (spec.path,)
 
 
 def _shortest(writers: list[StreamWriter]) -> int:
     return min([writer.length for writer in writers])
-
-
-def _same(left: Node, right: Node) -> bool:
-    """Whether two nodes of the same path are stored alike."""
-    if type(left) is not type(right):
-        return False
-    if isinstance(left, Value) and isinstance(right, Value) and not same_value(
-        left.value, right.value
-    ):
-        return False
-    if isinstance(left, SoftLink | ExternalLink) or isinstance(right, SoftLink | ExternalLink):
-        return left == right
-    return left.attributes.keys() == right.attributes.keys() and all(
-        same_value(value, right.attributes[name]) for name, value in left.attributes.items()
-    )

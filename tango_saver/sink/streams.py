@@ -13,7 +13,8 @@ from h5py import h5d, h5g, h5p, h5s, string_dtype
 from tango_saver.errors import DatasetError
 from tango_saver.model.plan import Filter, PointKind, StreamDataset
 from tango_saver.model.records import FixedPoints, JsonPoints, Points
-from tango_saver.sink.chunks import ArrayForm, ChunkQueue, GrowingArray
+from tango_saver.sink.chunk_queue import ArrayForm, ChunkQueue
+from tango_saver.sink.chunks import GrowingArray
 from tango_saver.sink.nodes import LINKS, clean_text, fill_value, set_attributes, type_in_file
 
 _SHORTEST_LENGTHS_CHUNK, _LONGEST_LENGTHS_CHUNK = 64, 8192
@@ -160,9 +161,7 @@ class StreamWriter:
         )
 
 
-def create_stream(
-    root: h5g.GroupID, spec: StreamDataset, queue: ChunkQueue
-) -> StreamWriter:
+def create_stream(root: h5g.GroupID, spec: StreamDataset, queue: ChunkQueue) -> StreamWriter:
     """Make the dataset(s) of a channel, empty.
 
     Raises:
@@ -181,7 +180,11 @@ def create_stream(
         form_of_lengths = _form_of_lengths(spec)
         extent = (0, *form_of_lengths.chunk[1:])
         made = _create(
-            root, form_of_lengths.path, form_of_lengths.dtype, form_of_lengths.chunk, extent,
+            root,
+            form_of_lengths.path,
+            form_of_lengths.dtype,
+            form_of_lengths.chunk,
+            extent,
             form_of_lengths,
         )
         lengths = GrowingArray(made, form_of_lengths, queue, extent[1:])
@@ -211,8 +214,7 @@ def resume_stream(
     else:
         forms = [_form(spec)] + ([_form_of_lengths(spec)] if None in spec.shape else [])
         arrays = [
-            _cut(dataset, form, queue, length)
-            for dataset, form in zip(there, forms, strict=True)
+            _cut(dataset, form, queue, length) for dataset, form in zip(there, forms, strict=True)
         ]
         writer = StreamWriter(spec, *arrays)
     return writer
@@ -223,9 +225,7 @@ def lengths_path(spec: StreamDataset) -> str:
     return f"{spec.path}_lengths"
 
 
-def _cut(
-    dataset: h5d.DatasetID, form: ArrayForm, queue: ChunkQueue, length: int
-) -> GrowingArray:
+def _cut(dataset: h5d.DatasetID, form: ArrayForm, queue: ChunkQueue, length: int) -> GrowingArray:
     """Cut at the begin of a chunk, for there HDF5 reads and writes nothing itself."""
     found = dataset.get_create_plist().get_chunk()
     if found != form.chunk or dataset.dtype != form.dtype:
@@ -247,7 +247,11 @@ def _form(spec: StreamDataset) -> ArrayForm:
     if spec.dtype is None:
         raise TypeError("the plan gives no data type")
     return ArrayForm(
-        spec.path, spec.channel, spec.dtype, spec.storage.chunk, fill_value(spec.dtype),
+        spec.path,
+        spec.channel,
+        spec.dtype,
+        spec.storage.chunk,
+        fill_value(spec.dtype),
         spec.storage.filter is Filter.DEFLATE,
     )
 
@@ -266,8 +270,12 @@ def _start(spec: StreamDataset) -> tuple[int, ...]:
 
 
 def _create(
-    root: h5g.GroupID, path: str, dtype: np.dtype[Any], chunk: tuple[int, ...],
-    extent: tuple[int, ...], form: ArrayForm | None = None,
+    root: h5g.GroupID,
+    path: str,
+    dtype: np.dtype[Any],
+    chunk: tuple[int, ...],
+    extent: tuple[int, ...],
+    form: ArrayForm | None = None,
 ) -> h5d.DatasetID:
     properties = h5p.create(h5p.DATASET_CREATE)
     properties.set_chunk(chunk)

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tango_saver.model.plan import (
-    Filter,
     FilePlan,
+    Filter,
     Group,
     Node,
     PointKind,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 import textwrap
@@ -16,6 +17,7 @@ from file.sink_plans import plan_of, stream
 from tango_saver.errors import TargetUnusableError
 from tango_saver.model.records import FixedPoints
 from tango_saver.sink.file import TargetFile
+from tango_saver.sink.scan import ScanInFile
 
 SPEC = stream("image", "<f8", (256, 256), (1, 256, 256))
 
@@ -27,7 +29,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     place.mkdir()
     made = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(place)],
-        capture_output=True, text=True, check=False,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if made.returncode:
         pytest.skip(f"no small file system can be mounted here: {made.stderr.strip()}")
@@ -39,17 +43,20 @@ def noise(index: int) -> FixedPoints:
     return FixedPoints(np.random.default_rng(index).random((1, 256, 256)))
 
 
+def append_until_full(file: TargetFile, scan: ScanInFile) -> None:
+    for index in itertools.count():
+        scan.append("image", index, noise(index))
+        if index % 10 == 9:
+            file.flush()
+
+
 def test_a_full_disk_is_said_before_hdf5_loses_its_bearings(small_disk: Path) -> None:
     path = small_disk / "data.h5"
     file = TargetFile.open(path)
     scan = file.begin(plan_of(path, SPEC))
-    n_points = 0
     with pytest.raises(TargetUnusableError, match="No space left on device") as caught:
-        while True:
-            scan.append("image", n_points, noise(n_points))
-            n_points += 1
-            if n_points % 10 == 0:
-                file.flush()
+        append_until_full(file, scan)
+    n_points = scan.lengths()["image"]
     assert "Free space" in caught.value.advice
     assert 20 < n_points < 64
     file.close()
@@ -58,8 +65,8 @@ def test_a_full_disk_is_said_before_hdf5_loses_its_bearings(small_disk: Path) ->
         assert len(saved) >= n_points - 1
         for index in range(n_points - 1):
             np.testing.assert_array_equal(saved[index], noise(index).values[0])
+    (small_disk / "filler").write_bytes(b"\0" * (8 << 20))
     with pytest.raises(TargetUnusableError, match="No space left on device"):
-        (small_disk / "filler").write_bytes(b"\0" * (8 << 20))
         TargetFile.open(small_disk / "second.h5")
 
 
@@ -70,8 +77,7 @@ def test_after_space_was_made_the_same_file_is_usable(small_disk: Path) -> None:
     file = TargetFile.open(path)
     scan = file.begin(plan_of(path, SPEC))
     with pytest.raises(TargetUnusableError):
-        for index in range(60):
-            scan.append("image", index, noise(index))
+        append_until_full(file, scan)
     file.close()
     filler.unlink()
     file = TargetFile.open(path)
@@ -131,7 +137,9 @@ def test_an_error_in_the_middle_of_a_write_leaves_the_process_and_other_files_wh
 ) -> None:
     code = LIMITED.format(
         tests=str(Path(__file__).parent.parent),
-        folder=str(tmp_path), limit=limit, flush_every=flush_every,
+        folder=str(tmp_path),
+        limit=limit,
+        flush_every=flush_every,
     )
     ended = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False

@@ -71,6 +71,9 @@ def test_flushes_between_the_appends_of_other_scans_change_nothing(tmp_path: Pat
     code = WORKER.format(tests=str(Path(__file__).parent.parent), path=str(tmp_path / "data.h5"))
     ended = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)],
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
     )
     assert ended.stdout == "equal\n", ended.stderr

@@ -90,7 +90,9 @@ def test_every_type_keeps_its_values_and_byte_order(
         assert_same(values, points_of(dtype, spec.shape, 0, 24))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     steps=st.lists(A_STEP, max_size=14),
     shape_and_chunk=st.sampled_from(
@@ -138,10 +140,13 @@ def test_any_sequence_of_appends_gaps_and_flushes_gives_the_same_dataset(
     path.unlink()
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     batches=st.lists(
-        st.lists(st.tuples(st.integers(0, 9), st.integers(0, 7)), min_size=1, max_size=6), max_size=8
+        st.lists(st.tuples(st.integers(0, 9), st.integers(0, 7)), min_size=1, max_size=6),
+        max_size=8,
     ),
     two_dimensions=st.booleans(),
     filter_=st.sampled_from(Filter),
@@ -233,7 +238,7 @@ def test_texts_and_other_json_values_are_stored_as_utf8(
         assert h5py.check_string_dtype(file[spec.path].dtype).encoding == "utf-8"
 
 
-def test_a_huge_gap_takes_no_space(tmp_path: Path, reader: ReaderProcess) -> None:
+def test_a_huge_gap_takes_no_space(tmp_path: Path) -> None:
     path = tmp_path / "scan.h5"
     spec = stream("image", "<u2", (512, 512), (1, 512, 512))
     file = TargetFile.open(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import signal
 import subprocess
 import sys
@@ -97,7 +96,9 @@ def assert_begins_right_elsewhere(path: Path, lengths: dict[str, int]) -> None:
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     appended=st.lists(st.integers(0, 40), min_size=1, max_size=5),
     back=st.integers(0, 70),
@@ -222,7 +223,7 @@ def test_a_killed_writer_loses_nothing_that_was_confirmed(tmp_path: Path, attemp
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True
     ) as writer:
         assert writer.stdout is not None
-        for _ in range(random.Random(attempt).randint(3, 12)):
+        for _ in range(3 + attempt * 2):
             writer.stdout.readline()
         writer.send_signal(signal.SIGKILL)
     (found,) = Journal.find(path)

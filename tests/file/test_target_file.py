@@ -38,7 +38,9 @@ from tango_saver.sink.file import TargetFile
 @contextmanager
 def holder(path: Path, mode: str) -> Iterator[subprocess.Popen[str]]:
     """Another process that has the file open with HDF5's lock."""
-    code = f"import h5py; f = h5py.File({str(path)!r}, {mode!r}); print('open', flush=True); input()"
+    code = (
+        f"import h5py; f = h5py.File({str(path)!r}, {mode!r}); print('open', flush=True); input()"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -68,7 +70,9 @@ def test_our_lock_keeps_other_writers_out_and_lets_readers_in(
     file = TargetFile.open(path)
     file.begin(plan_of(path))
     code = f"import h5py; h5py.File({str(path)!r}, 'a')"
-    other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    other = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
     assert "lock" in other.stderr
     assert reader.read(path, "/1.1/title") == [b"a scan"]
     file.close()
@@ -97,7 +101,7 @@ def test_what_is_no_file_of_ours_says_what_to_do(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(mode=0o500)
-    with pytest.raises(TargetUnusableError, match="[Pp]ermission"):
+    with pytest.raises(TargetUnusableError, match=r"[Pp]ermission"):
         TargetFile.open(tmp_path / "closed" / "data.h5")
 
 
@@ -168,7 +172,7 @@ def test_nodes_of_every_kind(tmp_path: Path) -> None:
         Value("/1.1/empty_text", ""),
         Value("/1.1/texts", ("a", "", "é")),
         Value("/1.1/no_texts", ()),
-        Value("/1.1/flag", True),
+        Value("/1.1/flag", value=True),
         Value("/1.1/integer", -3),
         Value("/1.1/large", 2**63),
         Value("/1.1/larger", 2**70),
@@ -190,7 +194,9 @@ def test_nodes_of_every_kind(tmp_path: Path) -> None:
     with h5py.File(path) as opened:
         entry = opened["1.1"]
         assert dict(entry["instrument/robx"].attrs) == {
-            "NX_class": "NXpositioner", "flag": True, "n": 3,
+            "NX_class": "NXpositioner",
+            "flag": True,
+            "n": 3,
         }
         assert entry["text"].asstr()[()] == "µm"
         assert entry["text"].attrs["texts"].tolist() == ["a", "b"]
@@ -264,7 +270,7 @@ def test_an_update_adds_and_replaces_and_never_removes(tmp_path: Path) -> None:
         Group("/1.1/notes", {"NX_class": "NXnote", "index": 1}),
         Value("/1.1/same", 1.0, {"units": "um"}),
         Value("/1.1/changed", np.arange(3)),
-        Value("/1.1/other_type", True),
+        Value("/1.1/other_type", value=True),
         Value("/1.1/notes/new", "text"),
         SoftLink("/1.1/link", "/1.1/changed"),
     ]
@@ -304,16 +310,16 @@ def test_a_mesh_is_seen_on_its_grid_while_it_grows(
     tmp_path: Path, reader: ReaderProcess, filter_: Filter
 ) -> None:
     path = tmp_path / "data.h5"
-    view = ReshapedView("/1.1/plot/c", "/1.1/instrument/c/data", (3, 4), {"interpretation": "image"})
+    view = ReshapedView(
+        "/1.1/plot/c", "/1.1/instrument/c/data", (3, 4), {"interpretation": "image"}
+    )
     spec = stream("c", ">f4", (), (5,), filter_, companions=(view,))
     file = TargetFile.open(path)
     scan = file.begin(plan_of(path, spec))
     scan.append("c", 0, FixedPoints(np.arange(6, dtype=">f4")))
     file.flush()
     (grid,) = reader.read(path, view.path)
-    np.testing.assert_array_equal(
-        grid, [[0, 1, 2, 3], [4, 5, np.nan, np.nan], [np.nan] * 4]
-    )
+    np.testing.assert_array_equal(grid, [[0, 1, 2, 3], [4, 5, np.nan, np.nan], [np.nan] * 4])
     scan.append("c", 6, FixedPoints(np.arange(6, 14, dtype=">f4")))
     scan.finish(plan_of(path, spec))
     file.close()
@@ -331,7 +337,7 @@ def test_a_dataset_that_cannot_be_made_costs_its_channel_alone(tmp_path: Path) -
     plan = plan_of(path, bad, stream("good"))
     file = TargetFile.open(path)
     scan = file.begin(plan)
-    with pytest.raises(DatasetError, match="/1.1/instrument/bad/data"):
+    with pytest.raises(DatasetError, match=r"/1\.1/instrument/bad/data"):
         scan.append("bad", 0, FixedPoints(np.arange(3.0)))
     scan.append("good", 0, FixedPoints(np.arange(3.0)))
     scan.finish(plan)

@@ -70,7 +70,7 @@ def test_a_root_may_itself_be_a_symbolic_link(tmp_path: Path) -> None:
 def test_links_in_a_circle_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
-    with pytest.raises(TargetPathError, match="circle|followed"):
+    with pytest.raises(TargetPathError, match="cannot be followed"):
         check_target(f"{tmp_path}/a/x.h5", [])
 
 
