@@ -67,7 +67,8 @@ class SavingProcess:
         self._targets = OpenTargets(
             settings,
             CooperativeExecutor(threads),
-            lambda path: self._tell(TargetClosed(path)),
+            # Behind the report of the scan that closed it: a target with a running scan is kept.
+            lambda path: gevent.spawn(self._tell, TargetClosed(path)),
         )
         gevent.spawn(self._take_orders)
         gevent.spawn(self._tell_progress)

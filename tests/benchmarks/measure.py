@@ -23,6 +23,8 @@ from tango_saver.demo.redis_server import RedisServer
 
 _HERE = Path(__file__).parent
 _POLL_S = 0.01
+_SETTLE_S = 1.0
+"""What a writer does after its first scan (start another process) is none of the load's."""
 _LIVE_AFTER_S = 3.0
 """How long after the last of many scans started all of them must show points."""
 
@@ -84,6 +86,7 @@ def _wait_until_ready(watched: WatchedWriter, url: str, folder: Path) -> None:
         deadline = time.monotonic() + 2
         while time.monotonic() < deadline:
             if _is_saved(watched, scans, expected):
+                time.sleep(_SETTLE_S)
                 return
             time.sleep(0.05)
     raise RuntimeError(f"the writer saves nothing: {watched.log_tail()}")
