@@ -15,12 +15,18 @@ from tango_saver.engine.dispatcher import Dispatcher
 from tango_saver.engine.display import View
 from tango_saver.engine.forwarding import log_forwarded
 from tango_saver.engine.inspection import DiskSeen, Inspected, Inspector
-from tango_saver.engine.ledger import Ledger, RunningScan
+from tango_saver.engine.ledger import Ledger, RunningScan, refusal
 from tango_saver.engine.listener import Deaf, Heard, Listener, Silent
 from tango_saver.engine.memory import Memory, MemoryKeeper
 from tango_saver.engine.messages import LogLine, LostPoints, ProgressMade, ScanEnded, TargetClosed
 from tango_saver.engine.pool import WorkerPool
-from tango_saver.engine.wording import listening_trouble, report_alarms
+from tango_saver.engine.wording import (
+    disk_trouble,
+    file_system_trouble,
+    listening_trouble,
+    report_alarms,
+    running_trouble,
+)
 from tango_saver.errors import EngineError, ProtocolVersionError, SaverError, TargetPathError
 from tango_saver.model.report import SavingState, ScanProgress, ScanReport
 from tango_saver.model.scan import ScanAnnouncement
@@ -109,26 +115,14 @@ class Desk:
         self._dispatcher.tick()
 
     def _watch_running(self, running: tuple[ScanProgress, ...]) -> None:
-        troubled = [scan for scan in running if scan.error]
-        sentence = ""
-        if troubled:
-            scan = troubled[0]
-            others = f" (and {len(troubled) - 1} more scans)" if len(troubled) > 1 else ""
-            sentence = f"{scan.number}_{scan.name}{others}: {scan.error}"
-        self._alarms.set("running", sentence)
-        now = time.time()
-        stuck = [
-            scan.progress
+        self._alarms.set("running", running_trouble(running))
+        long_ago = time.time() - _PATIENCE_S
+        waiting = [
+            scan.target
             for scan in self._ledger.running.values()
-            if scan.worker is None and now - scan.progress.started_at > _PATIENCE_S
+            if scan.worker is None and scan.progress.started_at < long_ago
         ]
-        self._alarms.set(
-            "file system",
-            f"the file system of {stuck[0].target} does not answer; "
-            f"{len(stuck)} scans wait for it. Check that it is mounted"
-            if stuck
-            else "",
-        )
+        self._alarms.set("file system", file_system_trouble(waiting))
 
     # ------------------------------------------------------------------ events
 
@@ -221,14 +215,7 @@ class Desk:
     @handle.register
     def _(self, event: DiskSeen) -> None:
         self._disk_free_gb = event.free_gb
-        low = event.free_gb < self._settings.disk_warning_gb
-        self._alarms.set(
-            "disk",
-            f"only {event.free_gb:.2f} GB are free where {event.target} lies. Make room, or set "
-            f"disk_warning below {self._settings.disk_warning_gb:g} GB"
-            if low
-            else "",
-        )
+        self._alarms.set("disk", disk_trouble(event.target, event.free_gb, self._settings))
 
     @handle.register
     def _(self, event: events.NewsCame) -> None:
@@ -322,27 +309,8 @@ class Desk:
 
     def _fail(self, scan: RunningScan, error: SaverError) -> None:
         """End a scan that no worker will report."""
-        progress = scan.progress
         _LOG.error("scan %s is not saved: %s", scan.key, error)
-        self._finish(
-            scan,
-            ScanReport(
-                key=scan.key,
-                session=progress.session,
-                name=progress.name,
-                number=progress.number,
-                state=SavingState.FAILED,
-                target=progress.target,
-                entries=progress.entries,
-                end_reason="",
-                channels=(),
-                bytes_saved=progress.bytes_saved,
-                started_at=progress.started_at,
-                finished_at=time.time(),
-                warnings=progress.warnings,
-                error=str(error),
-            ),
-        )
+        self._finish(scan, refusal(scan.progress, error))
 
     def _finish(self, scan: RunningScan, report: ScanReport) -> None:
         self._ledger.finish(report)

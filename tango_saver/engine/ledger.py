@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from dataclasses import dataclass, field, replace
 
 from tango_saver.engine.messages import LostPoints
 from tango_saver.engine.pool import Worker
 from tango_saver.engine.wording import points_lost
+from tango_saver.errors import SaverError
 from tango_saver.model.report import SavingState, ScanProgress, ScanReport
 
 _REMEMBERED = 256
@@ -41,6 +43,26 @@ class RunningScan:
     def target(self) -> str:
         """The checked path, once it is."""
         return self.progress.target
+
+
+def refusal(progress: ScanProgress, error: SaverError) -> ScanReport:
+    """The report of a scan that no worker will report."""
+    return ScanReport(
+        key=progress.key,
+        session=progress.session,
+        name=progress.name,
+        number=progress.number,
+        state=SavingState.FAILED,
+        target=progress.target,
+        entries=progress.entries,
+        end_reason="",
+        channels=(),
+        bytes_saved=progress.bytes_saved,
+        started_at=progress.started_at,
+        finished_at=time.time(),
+        warnings=progress.warnings,
+        error=str(error),
+    )
 
 
 @dataclass(frozen=True, slots=True)

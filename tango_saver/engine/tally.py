@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tango_saver.model.report import ChannelReport, Gap
+
+_NAMED = 3
+"""Channels with a problem that a report's error spells out."""
 
 
 @dataclass
@@ -13,7 +16,6 @@ class _Channel:
     published: int | None = None
     received: int = 0
     gaps: list[Gap] = field(default_factory=list)
-    problem: str = ""
 
 
 class Tally:
@@ -21,8 +23,8 @@ class Tally:
 
     def __init__(self) -> None:
         self._channels: dict[str, _Channel] = {}
-        self.points = 0
-        """Received, summed over the channels."""
+        self.problems: dict[str, str] = {}
+        """Channel -> why it is not, or not wholly, in the file."""
 
     def expect(self, channels: Iterable[str]) -> None:
         """Have these channels in the report, whether anything comes of them or not."""
@@ -34,12 +36,10 @@ class Tally:
         known = self._channel(channel)
         known.gaps = [Gap(gap.first, min(gap.stop, on_disk)) for gap in gaps if gap.first < on_disk]
         known.received = on_disk - _size(known.gaps)
-        self.points += known.received
 
     def received(self, channel: str, n_points: int) -> None:
         """Points came."""
         self._channel(channel).received += n_points
-        self.points += n_points
 
     def gap(self, channel: str, first: int, stop: int) -> None:
         """Points will never come."""
@@ -51,12 +51,8 @@ class Tally:
 
     def failed(self, channel: str, reason: str) -> None:
         """Nothing more of this channel is read or written; the first reason counts."""
-        known = self._channel(channel)
-        known.problem = known.problem or reason
-
-    def problems(self) -> Mapping[str, str]:
-        """Channel -> why it is not, or not wholly, in the file."""
-        return {name: known.problem for name, known in self._channels.items() if known.problem}
+        self._channel(channel)
+        self.problems.setdefault(channel, reason)
 
     def reports(self, lengths: Mapping[str, int]) -> tuple[ChannelReport, ...]:
         """The channels, counted out against the rows in the file.
@@ -72,11 +68,10 @@ class Tally:
     def _channel(self, name: str) -> _Channel:
         return self._channels.setdefault(name, _Channel())
 
-    @staticmethod
-    def _report(name: str, known: _Channel, length: int) -> ChannelReport:
+    def _report(self, name: str, known: _Channel, length: int) -> ChannelReport:
         lost = _size(known.gaps)
         on_disk = max(0, length - lost)
-        problem = known.problem
+        problem = self.problems.get(name, "")
         if not problem and on_disk != known.received:
             problem = f"{known.received} points were received, {on_disk} are on disk"
         if not problem and known.published not in (None, known.received + lost):
@@ -89,6 +84,24 @@ class Tally:
             gaps=tuple(known.gaps),
             problem=problem,
         )
+
+
+def problems_of(channels: Sequence[ChannelReport]) -> tuple[str, ...]:
+    """One sentence for each channel that is not, or not wholly, in the file."""
+    return tuple(f"{channel.name}: {channel.problem}" for channel in channels if channel.problem)
+
+
+def problem_sentence(channels: Sequence[ChannelReport]) -> str:
+    """The problems of all channels as the error of their scan; empty if there are none."""
+    problems = problems_of(channels)
+    if not problems:
+        return ""
+    more = len(problems) - _NAMED
+    return (
+        f"{len(problems)} of {len(channels)} channels are not (wholly) saved: "
+        + "; ".join(problems[:_NAMED])
+        + (f"; and {more} more" if more > 0 else "")
+    )
 
 
 def _size(gaps: Iterable[Gap]) -> int:

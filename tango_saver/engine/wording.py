@@ -125,6 +125,35 @@ def listening_trouble(error: SaverError, settings: SaverSettings, since: str) ->
     return f"{where}: no scan can be heard of since {since}: {error}"
 
 
+def running_trouble(running: Sequence[ScanProgress]) -> str:
+    """What running scans wait for, in one sentence; empty if for nothing."""
+    troubled = [scan for scan in running if scan.error]
+    if not troubled:
+        return ""
+    others = f" (and {len(troubled) - 1} more scans)" if len(troubled) > 1 else ""
+    return f"{troubled[0].number}_{troubled[0].name}{others}: {troubled[0].error}"
+
+
+def file_system_trouble(targets: Sequence[str]) -> str:
+    """Scans that wait for a file system to answer; empty if there are none."""
+    if not targets:
+        return ""
+    return (
+        f"the file system of {targets[0]} does not answer; {_scans(len(targets))} waiting for it. "
+        "Check that it is mounted"
+    )
+
+
+def disk_trouble(target: str, free_gb: float, settings: SaverSettings) -> str:
+    """A disk that fills; empty if there is room enough, or it is not known."""
+    if not free_gb < settings.disk_warning_gb:
+        return ""
+    return (
+        f"only {free_gb:.2f} GB are free where {target} lies. Make room, or set disk_warning "
+        f"below {settings.disk_warning_gb:g} GB"
+    )
+
+
 def report_alarms(report: ScanReport) -> list[str]:
     """What of a report somebody has to look at, empty if all is well."""
     label = f"{report.number}_{report.name}"

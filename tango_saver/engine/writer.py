@@ -6,15 +6,15 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import singledispatchmethod
 
 import gevent
 
 from tango_saver.engine.messages import LostPoints, News, SaveScan
 from tango_saver.engine.open_targets import OpenTargets
+from tango_saver.engine.patient_reader import PatientReader
 from tango_saver.engine.scan_file import ScanFile
-from tango_saver.engine.tally import Tally
-from tango_saver.errors import DatasetError, RedisUnreachableError, SaverError, ScanNotFoundError
+from tango_saver.engine.tally import Tally, problem_sentence, problems_of
+from tango_saver.errors import DatasetError, SaverError, ScanNotFoundError
 from tango_saver.layout import Moment, plan_scan
 from tango_saver.model.plan import FilePlan
 from tango_saver.model.records import (
@@ -30,26 +30,20 @@ from tango_saver.model.records import (
     ScanClosed,
     ScanOpened,
 )
-from tango_saver.model.report import ChannelReport, Gap, SavingState, ScanProgress, ScanReport
-from tango_saver.model.scan import EndReason, ScanDescription, ScanKey
+from tango_saver.model.report import Gap, SavingState, ScanProgress, ScanReport
+from tango_saver.model.scan import EndReason, ScanDescription
 from tango_saver.model.settings import SaverSettings
-from tango_saver.source.base import ScanReader
-from tango_saver.source.factory import open_reader
 
 _LOG = logging.getLogger(__name__)
 
-_READ_S = 1.0
-"""One wait for records, and so how soon an order to end is noticed."""
+_LONGEST_TURN_S = 0.05
+"""How long one scan may keep the others of its worker from running."""
 _PACE_S = 0.08
 """Pause after points that came in small portions: better a few together than each one alone."""
 _FULL_BITE = 1 << 18
 """Bytes of a portion after which there is no pause: a scan is being caught up with."""
 _JSON_SIZE = 100
 """Bytes that a JSON value is taken for."""
-_RETRY_S = (0.2, 2.0)
-"""First and longest pause while Redis does not answer."""
-_NAMED = 3
-"""Channels with a problem that a report's error spells out."""
 
 
 class ScanWriter:
@@ -73,7 +67,7 @@ class ScanWriter:
         self._settings = settings
         self._tell = tell
         self._file = ScanFile(order.key, order.target, order.started_at, targets)
-        self._reader: ScanReader | None = None
+        self._reader: PatientReader | None = None
         self._tally = Tally()
         self._description: ScanDescription | None = None
         self._plan: FilePlan | None = None
@@ -82,10 +76,7 @@ class ScanWriter:
         self._ended = False
         self._end_reason = ""
         self._reopened = False
-        self._trouble = ""
         self._error = ""
-        self._last_sign = time.monotonic()
-        self._finished_at = 0.0
 
     def end(self) -> None:
         """Finish what there is, soon."""
@@ -109,7 +100,7 @@ class ScanWriter:
             bytes_saved=self._file.bytes_visible,
             lag_s=self._lag(),
             warnings=self._all_warnings(),
-            error=self._trouble or self._file.trouble,
+            error=self._trouble(),
             started_at=order.started_at,
         )
 
@@ -145,18 +136,22 @@ class ScanWriter:
 
     def _save(self) -> None:
         self._read_from(self._file.recall())
-        while not self._ended:
-            records = self._read()
-            n_bytes = self._take_all(records)
+        while not self._ended and self._reader is not None:
+            n_bytes = self._take_all(self._reader.read())
             if not self._ended:
                 self._file.check()
-                self._go_on(records, n_bytes)
+                self._go_on(self._reader, n_bytes)
 
-    def _go_on(self, records: Sequence[Record], n_bytes: int) -> None:
+    def _read_from(self, positions: Mapping[str, int]) -> None:
+        if self._reader is not None:
+            self._reader.close()
+        self._reader = PatientReader(self._order.key, self._settings, positions)
+
+    def _go_on(self, reader: PatientReader, n_bytes: int) -> None:
         """End the scan if BLISS does not, or wait for more to come together."""
         if self._end_asked:
             self._close_early(EndReason.SAVING_STOPPED)
-        elif self._publisher_is_lost(records):
+        elif reader.publisher_is_lost:
             timeout_s = self._settings.publisher_timeout_s
             self._warnings.append(
                 f"nothing was published for {timeout_s:g} s: the session is gone, or pauses"
@@ -165,58 +160,13 @@ class ScanWriter:
         elif 0 < n_bytes < _FULL_BITE:
             gevent.sleep(_PACE_S)
 
-    def _read_from(self, positions: Mapping[str, int]) -> None:
-        if self._reader is not None:
-            self._reader.close()
-        self._reader = open_reader(
-            self._settings.redis_url,
-            ScanKey(self._order.key),
-            positions,
-            self._settings.redis_timeout_s,
-        )
-
-    def _read(self) -> Sequence[Record]:
-        """The next records; while Redis does not answer, none, after a pause."""
-        reader = self._reader
-        if reader is None:
-            return ()
-        wait_s = _READ_S
-        if self._settings.publisher_timeout_s:
-            wait_s = min(wait_s, self._settings.publisher_timeout_s)
-        pause, since = _RETRY_S[0], ""
-        while True:
-            try:
-                records = reader.read(wait_s)
-            except RedisUnreachableError as error:
-                if not since:
-                    since = time.strftime("%H:%M:%S")
-                    _LOG.warning("scan %s: %s", self._order.key, error)
-                self._trouble = (
-                    f"Redis does not answer since {since}: {error.fact}. "
-                    "The scan goes on being saved when it is back"
-                )
-                if self._end_asked:
-                    return ()
-                gevent.sleep(pause)
-                pause = min(2 * pause, _RETRY_S[1])
-            else:
-                if since:
-                    _LOG.info("scan %s: Redis answers again", self._order.key)
-                    self._trouble = ""
-                    self._last_sign = time.monotonic()
-                return records
-
-    def _publisher_is_lost(self, records: Sequence[Record]) -> bool:
-        now = time.monotonic()
-        if records:
-            self._last_sign = now
-        timeout_s = self._settings.publisher_timeout_s
-        return bool(timeout_s) and now - self._last_sign > timeout_s
-
     def _take_all(self, records: Sequence[Record]) -> int:
         """Deal with records; how many bytes of points they held."""
-        n_bytes = 0
+        n_bytes, yielded = 0, time.monotonic()
         for record in records:
+            if time.monotonic() - yielded > _LONGEST_TURN_S:
+                gevent.sleep(0)  # other scans have their turn
+                yielded = time.monotonic()
             if isinstance(record, PointsArrived):
                 n_bytes += _size(record.points)
             self._take(record)
@@ -227,66 +177,55 @@ class ScanWriter:
 
     # ------------------------------------------------------------------ records
 
-    @singledispatchmethod
     def _take(self, record: Record) -> None:
-        raise NotImplementedError(type(record).__name__)
+        match record:
+            case ScanOpened(description):
+                self._open(description)
+            case PointsArrived():
+                self._take_points(record)
+            case GapFound():
+                self._take_gap(record)
+            case ChannelEnded(channel, n_points):
+                if self._concerns(channel):
+                    self._tally.ended(channel, n_points)
+            case ChannelFailed(channel, reason):
+                self._channel_fails(channel, reason)
+            case FramesReferenced():
+                pass  # the layout has said already that these images are left out
+            case ScanClosed(description):
+                self._open(description)
+                self._close(description, "")
 
-    @_take.register
-    def _(self, record: ScanOpened) -> None:
-        if self._plan is None:
-            self._open(record.description)
-
-    @_take.register
-    def _(self, record: PointsArrived) -> None:
-        if self._concerns(record.channel):
-            self._tally.received(record.channel, len(record.points))
+    def _take_points(self, record: PointsArrived) -> None:
+        channel = record.channel
+        if self._concerns(channel):
+            self._tally.received(channel, len(record.points))
             try:
-                self._file.append(record.channel, record.first, record.points)
+                self._file.append(channel, record.first, record.points)
             except DatasetError as error:
-                self._channel_fails(record.channel, error.fact)
+                self._channel_fails(channel, error.fact)
 
-    @_take.register
-    def _(self, record: GapFound) -> None:
-        if not self._concerns(record.channel):
+    def _take_gap(self, gap: GapFound) -> None:
+        if not self._concerns(gap.channel):
             return
-        channel, first, stop = record.channel, record.first, record.stop
-        self._tally.gap(channel, first, stop)
-        self._tell(LostPoints(self._order.key, channel, first, stop))
+        self._tally.gap(gap.channel, gap.first, gap.stop)
+        self._tell(LostPoints(self._order.key, gap.channel, gap.first, gap.stop))
         self._warnings.append(
-            f"channel {channel}: points {first} to {stop - 1} were dropped by Redis before they "
-            "could be read; fill values stand for them"
+            f"channel {gap.channel}: points {gap.first} to {gap.stop - 1} were dropped by Redis "
+            "before they could be read; fill values stand for them"
         )
         _LOG.warning("scan %s: %s", self._order.key, self._warnings[-1])
         try:
-            self._file.fill_gap(channel, first, stop)
+            self._file.fill_gap(gap.channel, gap.first, gap.stop)
         except DatasetError as error:
-            self._channel_fails(channel, error.fact)
-
-    @_take.register
-    def _(self, record: ChannelEnded) -> None:
-        if self._concerns(record.channel):
-            self._tally.ended(record.channel, record.n_points)
-
-    @_take.register
-    def _(self, record: ChannelFailed) -> None:
-        self._channel_fails(record.channel, record.reason)
-
-    @_take.register
-    def _(self, record: FramesReferenced) -> None:
-        """The layout has said already that these images are left out."""
-
-    @_take.register
-    def _(self, record: ScanClosed) -> None:
-        if self._plan is None:
-            self._open(record.description)
-        self._close(record.description, "")
+            self._channel_fails(gap.channel, error.fact)
 
     def _concerns(self, channel: str) -> bool:
         """Whether the channel is in the file and has not failed."""
         return (
             self._plan is not None
             and channel in self._plan.streams
-            and channel not in self._tally.problems()
+            and channel not in self._tally.problems
         )
 
     def _channel_fails(self, channel: str, reason: str) -> None:
@@ -296,7 +235,9 @@ class ScanWriter:
     # ------------------------------------------------------------------ begin and end
 
     def _open(self, description: ScanDescription) -> None:
-        """Make the entries, or take up those of an earlier attempt."""
+        """Make the entries, or take up those of an earlier attempt; once."""
+        if self._plan is not None:
+            return
         self._description = description
         plan = plan_scan(self._settings.layout, description, Moment("RUNNING", _now()))
         self._tally.expect(plan.streams)
@@ -330,7 +271,7 @@ class ScanWriter:
         for channel, reason in self._file.failed_channels().items():
             self._tally.failed(channel, reason)
         reports = self._tally.reports(self._file.lengths())
-        status = "FAILED" if self._error or _problems(reports) else "SUCCEEDED"
+        status = "FAILED" if self._error or problems_of(reports) else "SUCCEEDED"
         now = _now()
         moment = Moment(
             status,
@@ -338,7 +279,7 @@ class ScanWriter:
             end_time=now,
             end_reason=end_reason,
             n_points=self._file.lengths(),
-            warnings=(*self._warnings, *_problems(reports), *filter(None, [self._error])),
+            warnings=(*self._warnings, *problems_of(reports), *filter(None, [self._error])),
         )
         self._plan = plan_scan(self._settings.layout, description, moment)
         self._file.finish(self._plan)
@@ -361,10 +302,15 @@ class ScanWriter:
 
     # ------------------------------------------------------------------ what is told
 
+    def _trouble(self) -> str:
+        away = self._reader.trouble if self._reader is not None else ""
+        return away or self._file.trouble
+
     def _lag(self) -> float:
-        now = time.monotonic()
-        since = self._last_sign if self._trouble else self._file.dirty_since
-        return round(now - since, 1) if since else 0.0
+        if self._reader is not None and self._reader.trouble:
+            return round(self._reader.silent_s, 1)
+        since = self._file.dirty_since
+        return round(time.monotonic() - since, 1) if since else 0.0
 
     def _all_warnings(self) -> tuple[str, ...]:
         found = [*self._warnings, *self._file.warnings()]
@@ -372,21 +318,13 @@ class ScanWriter:
             found += self._description.warnings
         if self._plan is not None:
             found += self._plan.warnings
-        found += [f"channel {name}: {why}" for name, why in self._tally.problems().items()]
+        found += [f"channel {name}: {why}" for name, why in self._tally.problems.items()]
         return tuple(dict.fromkeys(found))
 
     def _report(self) -> ScanReport:
         order = self._order
         channels = self._tally.reports(self._file.lengths())
-        problems = _problems(channels)
-        error = self._error
-        if problems and not error:
-            more = len(problems) - _NAMED
-            error = (
-                f"{len(problems)} of {len(channels)} channels are not (wholly) saved: "
-                + "; ".join(problems[:_NAMED])
-                + (f"; and {more} more" if more > 0 else "")
-            )
+        error = self._error or problem_sentence(channels)
         return ScanReport(
             key=order.key,
             session=order.session,
@@ -411,10 +349,6 @@ def _size(points: Points) -> int:
     if isinstance(points, RaggedPoints):
         return sum(array.nbytes for array in points.values)
     return len(points) * _JSON_SIZE
-
-
-def _problems(channels: Sequence[ChannelReport]) -> tuple[str, ...]:
-    return tuple(f"{channel.name}: {channel.problem}" for channel in channels if channel.problem)
 
 
 def _now() -> str:

@@ -1,0 +1,97 @@
+"""Reads one scan through everything that Redis and the session may do in the meantime."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+
+import gevent
+
+from tango_saver.errors import RedisUnreachableError
+from tango_saver.model.records import Record
+from tango_saver.model.scan import ScanDescription, ScanKey
+from tango_saver.model.settings import SaverSettings
+from tango_saver.source.base import ScanReader
+from tango_saver.source.factory import open_reader
+
+_LOG = logging.getLogger(__name__)
+
+_READ_S = 1.0
+"""One wait for records, and so how soon an order to end is noticed."""
+_RETRY_S = (0.2, 2.0)
+"""First and longest pause while Redis does not answer."""
+
+
+class PatientReader:
+    """A reader that outlasts an absence of Redis and knows when the publisher is gone.
+
+    Args:
+        key: of the scan.
+        settings: URL and timeouts.
+        positions: channel -> index of the first point wanted.
+    """
+
+    def __init__(self, key: str, settings: SaverSettings, positions: Mapping[str, int]) -> None:
+        self._key = key
+        self._settings = settings
+        self._reader: ScanReader = open_reader(
+            settings.redis_url, ScanKey(key), positions, settings.redis_timeout_s
+        )
+        timeout_s = settings.publisher_timeout_s
+        self._wait_s = min(_READ_S, timeout_s) if timeout_s else _READ_S
+        self._pause_s = _RETRY_S[0]
+        self._away_since = ""
+        self._last_sign = time.monotonic()
+        self.trouble = ""
+        """Why nothing can be read at present, a sentence; empty if it can."""
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since anything was read."""
+        return time.monotonic() - self._last_sign
+
+    @property
+    def publisher_is_lost(self) -> bool:
+        """Nothing came for longer than the publisher may take, although Redis answers."""
+        timeout_s = self._settings.publisher_timeout_s
+        return bool(timeout_s) and not self.trouble and self.silent_s > timeout_s
+
+    def read(self) -> Sequence[Record]:
+        """The next records; while Redis does not answer, none, after a pause.
+
+        Raises:
+            ScanNotFoundError: the scan vanished from Redis.
+            DocumentError: its document cannot be used.
+        """
+        try:
+            records = self._reader.read(self._wait_s)
+        except RedisUnreachableError as error:
+            self._is_away(error)
+            return ()
+        if self.trouble:
+            _LOG.info("scan %s: Redis answers again", self._key)
+            self._pause_s, self._away_since, self.trouble = _RETRY_S[0], "", ""
+            self._last_sign = time.monotonic()
+        if records:
+            self._last_sign = time.monotonic()
+        return records
+
+    def describe(self) -> ScanDescription:
+        """The newest description, see ``ScanReader.describe``."""
+        return self._reader.describe()
+
+    def close(self) -> None:
+        """Close the connection; idempotent."""
+        self._reader.close()
+
+    def _is_away(self, error: RedisUnreachableError) -> None:
+        if not self.trouble:
+            self._away_since = time.strftime("%H:%M:%S")
+            _LOG.warning("scan %s: %s", self._key, error)
+        self.trouble = (
+            f"Redis does not answer since {self._away_since}: {error.fact}. "
+            "The scan goes on being saved when it is back"
+        )
+        gevent.sleep(self._pause_s)
+        self._pause_s = min(2 * self._pause_s, _RETRY_S[1])
