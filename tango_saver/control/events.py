@@ -26,6 +26,8 @@ _LONGEST_PUSH_S = 5.0
 """Tango itself gives up after 3.2 s."""
 _LOOK_AGAIN_S = 0.02
 """How soon a device that is being restarted is looked at again."""
+_SETTLING_S = 0.5
+"""Tango tells a restarted device of its subscribers a moment after it calls it restarted."""
 
 
 @dataclass(eq=False)
@@ -38,6 +40,8 @@ class _Audience:
     waiting: deque[Snapshot] = field(default_factory=deque)
     is_stale: bool = True
     """Whether the device is to be asked for its snapshot once nothing waits."""
+    usable_from: float | None = 0.0
+    """Monotonic time; None as long as Tango is making the device anew."""
     pushed: dict[str, object] = field(default_factory=dict)
 
 
@@ -51,6 +55,7 @@ class EventPublisher:
 
     def __init__(self) -> None:
         self._audiences: dict[str, _Audience] = {}
+        self._names: set[str] = set()
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._in_push: Device | None = None
@@ -58,11 +63,17 @@ class EventPublisher:
     def attach(self, device: Device) -> None:
         """Declare the events of the device and begin to push; all values count as new."""
         attributes = shown_attributes(type(device))
-        for name in (*attributes, _STATE, _STATUS):
-            device.set_change_event(name, True, False)  # noqa: FBT003 - Tango's signature
-            device.set_archive_event(name, True, False)  # noqa: FBT003 - Tango's signature
+        for attribute in (*attributes, _STATE, _STATUS):
+            device.set_change_event(attribute, True, False)  # noqa: FBT003 - Tango's signature
+            device.set_archive_event(attribute, True, False)  # noqa: FBT003 - Tango's signature
+        name = device.get_name()
         with self._changed:
-            self._audiences[device.get_name()] = _Audience(device.get_name(), device, attributes)
+            # before its first start a device has no subscribers that Tango has to remember
+            is_restarted = name in self._names and not is_alive(device)
+            self._names.add(name)
+            self._audiences[name] = _Audience(
+                name, device, attributes, usable_from=None if is_restarted else 0.0
+            )
             self._changed.notify()
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="events", daemon=True)
@@ -121,7 +132,7 @@ class EventPublisher:
                     if audience.waiting or audience.is_stale
                 ]
                 for audience in waiting:
-                    if not is_alive(audience.device):
+                    if not _is_usable(audience):
                         continue
                     if audience.waiting:
                         return audience, audience.waiting.popleft()
@@ -168,6 +179,15 @@ class EventPublisher:
         with self._changed:
             self._in_push = None
             self._changed.notify_all()
+
+
+def _is_usable(audience: _Audience) -> bool:
+    """Whether events reach the clients."""
+    if not is_alive(audience.device):
+        return False
+    if audience.usable_from is None:
+        audience.usable_from = time.monotonic() + _SETTLING_S
+    return time.monotonic() >= audience.usable_from
 
 
 def is_alive(device: Device) -> bool:

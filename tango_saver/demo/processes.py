@@ -158,11 +158,13 @@ class SaverServer(ServerProcess):
             {"TANGO_HOST": database.host, **(environment or {})},
         )
         self.device = f"tango://{database.host}/{device}"
+        self._admin = f"tango://{database.host}/dserver/TangoSaver/{instance}"
 
     def ready(self) -> bool:
-        """Whether the device answers."""
+        """Whether the device answers and its events can be subscribed."""
         try:
             tango.DeviceProxy(self.device).ping()
+            tango.DeviceProxy(self._admin).ping()
         except tango.DevFailed:
             return False
         return True

@@ -4,106 +4,28 @@ from __future__ import annotations
 
 import itertools
 import os
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tango
+from devices import (
+    SESSION,
+    Events,
+    HeldScan,
+    Publish,
+    SaverDevice,
+    StartDevice,
+    Subscribe,
+    property_lists,
+)
 
 from tango_saver.control.register import register
 from tango_saver.demo.processes import SaverServer, TangoDatabase
+from tango_saver.demo.publisher import replay
 
-SESSION = "device_session"
 _numbers = itertools.count(1)
-
-
-class Events:
-    """The events of one device as they arrive.
-
-    Args:
-        proxy: the device.
-        attributes: names to subscribe to.
-        kind: change or archive events.
-    """
-
-    def __init__(
-        self,
-        proxy: tango.DeviceProxy,
-        attributes: Sequence[str],
-        kind: tango.EventType = tango.EventType.CHANGE_EVENT,
-    ) -> None:
-        self._values: dict[str, list[Any]] = {name.lower(): [] for name in attributes}
-        self._arrived = threading.Condition()
-        self._proxy = proxy
-        self._subscriptions = [proxy.subscribe_event(name, kind, self._take) for name in attributes]
-
-    def _take(self, event: tango.EventData) -> None:
-        if event.err:
-            return
-        with self._arrived:
-            self._values[event.attr_value.name.lower()].append(event.attr_value.value)
-            self._arrived.notify_all()
-
-    def of(self, attribute: str) -> list[Any]:
-        """The values of an attribute so far; the first one is from subscribing."""
-        with self._arrived:
-            return list(self._values[attribute.lower()])
-
-    def wait_for(self, holds: Callable[[Events], object], timeout_s: float = 30.0) -> None:
-        """Wait until a condition on the events holds, fail after the timeout."""
-        with self._arrived:
-            if not self._arrived.wait_for(lambda: holds(self), timeout_s):
-                pytest.fail(f"events so far: {self._values}; Status: {self._proxy.status()}")
-
-    def close(self) -> None:
-        """Unsubscribe."""
-        for subscription in self._subscriptions:
-            self._proxy.unsubscribe_event(subscription)
-
-
-@dataclass
-class SaverDevice:
-    """A running device with its server process."""
-
-    proxy: tango.DeviceProxy
-    name: str
-    instance: str
-    server: SaverServer
-    database: tango.Database
-
-    @property
-    def admin(self) -> tango.DeviceProxy:
-        """The admin device of its server."""
-        return tango.DeviceProxy(f"dserver/TangoSaver/{self.instance}")
-
-    def put(self, **properties: str | Sequence[str]) -> None:
-        """Change properties in the database."""
-        self.database.put_device_property(self.name, _lists(properties))
-
-    def events(self, *attributes: str) -> Events:
-        """Subscribe to change events."""
-        return Events(self.proxy, attributes)
-
-    def wait_for_state(self, *states: tango.DevState) -> None:
-        """Wait, by events, until the device is in one of these states."""
-        events = self.events("State")
-        try:
-            events.wait_for(lambda seen: seen.of("State") and seen.of("State")[-1] in states)
-        finally:
-            events.close()
-
-
-StartDevice = Callable[..., SaverDevice]
-
-
-def _lists(properties: Mapping[str, str | Sequence[str]]) -> dict[str, list[str]]:
-    return {
-        name: [value] if isinstance(value, str) else list(value)
-        for name, value in properties.items()
-    }
 
 
 @pytest.fixture(scope="session")
@@ -130,7 +52,13 @@ def _device_starter(
             database,
             server_instance=f"TangoSaver/{instance}",
             device=name,
-            properties=_lists({"state_directory": str(folder / f"state{number}"), **properties}),
+            properties=property_lists(
+                {
+                    "state_directory": str(folder / f"state{number}"),
+                    "disk_warning": "0",  # the machine of the tests may be nearly full
+                    **properties,
+                }
+            ),
         )
         server = SaverServer(tango_database, instance, name, folder)
         servers.append(server)
@@ -169,7 +97,7 @@ def start_module_device(
 
 
 @pytest.fixture
-def subscribe() -> Iterator[Callable[..., Events]]:
+def subscribe() -> Iterator[Subscribe]:
     """Subscribes to attributes of a device until the test ends."""
     subscribed: list[Events] = []
 
@@ -184,3 +112,40 @@ def subscribe() -> Iterator[Callable[..., Events]]:
     yield start
     for events in subscribed:
         events.close()
+
+
+@pytest.fixture
+def publish(recordings: Path, redis_url: str, tmp_path: Path) -> Publish:
+    """Publishes a recording for the session of the device; returns the scans' keys."""
+
+    def run(name: str, *, speed: float = 0, **options: object) -> list[str]:
+        return replay(
+            recordings / f"{name}.json.gz",
+            redis_url,
+            tmp_path,
+            speed=speed,
+            session=SESSION,
+            **options,
+        )
+
+    return run
+
+
+@pytest.fixture
+def background() -> Iterator[ThreadPoolExecutor]:
+    """Threads for publishing while the test goes on."""
+    with ThreadPoolExecutor(4) as executor:
+        yield executor
+
+
+@pytest.fixture
+def held_scan(
+    saver_device: SaverDevice,
+    publish: Publish,
+    background: ThreadPoolExecutor,
+) -> Iterator[HeldScan]:
+    """A scan in mid-run that the device is saving."""
+    scan = HeldScan(publish, background, "ascan")
+    saver_device.wait_for_state(tango.DevState.RUNNING)
+    yield scan
+    scan.let_go()

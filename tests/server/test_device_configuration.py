@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+import socket
+import struct
+from collections.abc import Iterator, Sequence
 
 import pytest
 import tango
+from devices import SaverDevice, StartDevice, Subscribe
 
 from tango_saver.control.device import TangoSaver
 from tango_saver.demo.redis_server import RedisServer, free_port
-
-if TYPE_CHECKING:
-    from tests.server.conftest import Events, SaverDevice, StartDevice
 
 pytestmark = pytest.mark.tango
 
@@ -92,7 +91,7 @@ def test_empty_session_is_explained(start_device: StartDevice, redis_url: str) -
 
 
 def test_server_that_starts_with_a_wrong_typed_property_lives(
-    start_device: StartDevice, redis_url: str, subscribe: Callable[..., Events]
+    start_device: StartDevice, redis_url: str, subscribe: Subscribe
 ) -> None:
     device = start_device(session="s", redis_url=redis_url, workers="four")
     events = subscribe(device, "Status")
@@ -170,6 +169,26 @@ def test_beacon_that_does_not_answer_is_a_fault_with_advice(device: SaverDevice)
 
     assert nobody in device.proxy.status()
     assert "beacon_host" in device.proxy.status()
+
+
+def test_redis_is_found_as_soon_as_beacon_answers(device: SaverDevice, redis_url: str) -> None:
+    port = free_port()
+    device.put(beacon_host=f"127.0.0.1:{port}", redis_url="redis://127.0.0.1:1")
+    device.proxy.Init()
+    device.wait_for_state(tango.DevState.FAULT)
+
+    with socket.create_server(("127.0.0.1", port)) as beacon:
+        connection, _ = beacon.accept()
+        with connection:
+            _, length = struct.unpack("<ii", connection.recv(8, socket.MSG_WAITALL))
+            key = connection.recv(length, socket.MSG_WAITALL).split(b"|")[0]
+            address = redis_url.removeprefix("redis://").replace(":", "|").encode()
+            answer = key + b"|" + address
+            connection.sendall(struct.pack("<ii", 34, len(answer)) + answer)
+
+            device.wait_for_state(tango.DevState.ON)
+
+    assert redis_url in device.proxy.RedisUrl
 
 
 def test_every_property_has_a_doc_and_the_default_of_the_settings(device: SaverDevice) -> None:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import tango
+from devices import HeldScan, SaverDevice, Subscribe, assert_saved_completely
 
 from tango_saver import __version__
+from tango_saver.control.register import register
 from tango_saver.demo.processes import SaverServer, TangoDatabase
-
-if TYPE_CHECKING:
-    from tests.server.conftest import Events, SaverDevice
 
 pytestmark = pytest.mark.tango
 
@@ -43,22 +42,23 @@ def test_device_tells_its_version(saver_device: SaverDevice) -> None:
     assert saver_device.proxy.Version == __version__
 
 
-def test_subscriptions_outlive_restarts_of_the_device_and_of_all_devices(
-    saver_device: SaverDevice, subscribe: Callable[..., Events]
+@pytest.mark.parametrize("restart", ["Init", "DevRestart", "RestartServer"])
+def test_subscriptions_outlive_a_restart_of_the_device(
+    saver_device: SaverDevice, subscribe: Subscribe, restart: str
 ) -> None:
-    events = subscribe(saver_device, "State")
-    for restart in (
-        lambda: saver_device.admin.DevRestart(saver_device.name),
-        saver_device.admin.RestartServer,
-        saver_device.proxy.Init,
-    ):
-        so_far = len(events.of("State"))
-        restart()
-        events.wait_for(lambda seen, n=so_far: _ON in seen.of("State")[n:])
-        saver_device.proxy.Stop()
-        events.wait_for(lambda seen, n=so_far: _OFF in seen.of("State")[n:])
-        saver_device.proxy.Start()
-        events.wait_for(lambda seen: seen.of("State")[-1] is _ON)
+    events = subscribe(saver_device, "State", "Settings")
+    saver_device.put(workers="3")
+
+    if restart == "Init":
+        saver_device.proxy.Init()
+    elif restart == "DevRestart":
+        saver_device.admin.DevRestart(saver_device.name)
+    else:
+        saver_device.admin.RestartServer()
+    events.wait_for(lambda seen: "workers = 3" in seen.of("Settings")[-1])
+    events.wait_for(lambda seen: seen.of("State")[-1] is _ON)
+    saver_device.proxy.Stop()
+    events.wait_for(lambda seen: seen.of("State")[-1] is _OFF)
 
 
 def test_many_inits_and_restarts_leave_a_working_device(saver_device: SaverDevice) -> None:
@@ -87,8 +87,59 @@ def test_server_ends_cleanly_and_leaves_no_process(saver_device: SaverDevice, en
     _wait_until_gone(children)
 
 
+def test_ended_server_finishes_the_running_scan_first(
+    saver_device: SaverDevice, held_scan: HeldScan, tmp_path: Path
+) -> None:
+    target = tmp_path / "data.h5"
+    process = saver_device.server._process
+    assert process is not None
+
+    process.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(2)
+    held_scan.let_go()
+
+    assert process.wait(30) == 0
+    assert_saved_completely("ascan", target)
+
+
+def test_ended_server_waits_for_a_running_scan_no_longer_than_it_may(
+    saver_device: SaverDevice, held_scan: HeldScan
+) -> None:
+    saver_device.put(finish_timeout="0.5")
+    saver_device.proxy.Init()
+    process = saver_device.server._process
+    assert process is not None
+    children = _children(process.pid)
+
+    process.send_signal(signal.SIGTERM)
+
+    assert process.wait(30) == 0
+    _wait_until_gone(children)
+    assert held_scan.key
+
+
+def test_fault_of_one_device_leaves_the_others_of_the_server_alone(
+    saver_device: SaverDevice, redis_url: str
+) -> None:
+    second = f"{saver_device.name}_second"
+    register(
+        saver_device.database,
+        server_instance=f"TangoSaver/{saver_device.instance}",
+        device=second,
+        properties={"session": ["other"], "redis_url": [redis_url], "workers": ["many"]},
+    )
+
+    saver_device.admin.RestartServer()
+    _wait_until(lambda: second in saver_device.database.get_device_exported("test/*"))
+
+    assert tango.DeviceProxy(second).state() is tango.DevState.FAULT
+    assert saver_device.proxy.state() is _ON
+
+
+@pytest.mark.slow  # Tango clients look every ten seconds whether the server is back
 def test_killed_server_leaves_no_process_and_starts_again(
-    saver_device: SaverDevice, subscribe: Callable[..., Events]
+    saver_device: SaverDevice, subscribe: Subscribe
 ) -> None:
     events = subscribe(saver_device, "State")
     process = saver_device.server._process
@@ -140,7 +191,11 @@ def _is_alive(pid: int) -> bool:
 
 
 def _wait_until_gone(pids: list[int]) -> None:
+    _wait_until(lambda: not any(map(_is_alive, pids)))
+
+
+def _wait_until(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
-    while any(map(_is_alive, pids)):
-        assert time.monotonic() < deadline, [pid for pid in pids if _is_alive(pid)]
+    while not holds():
+        assert time.monotonic() < deadline
         time.sleep(0.02)
