@@ -12,7 +12,8 @@ from h5py import h5d, h5g
 from tango_saver.errors import DatasetError
 from tango_saver.model.plan import Attributes, FilePlan, StreamDataset
 from tango_saver.model.records import Points
-from tango_saver.sink.chunks import ChunkQueue, GrowingArray
+from tango_saver.sink.chunk_queue import ChunkQueue
+from tango_saver.sink.chunks import GrowingArray
 from tango_saver.sink.nodes import remove_attributes, same_attributes, set_attributes
 from tango_saver.sink.statics import StaticNodes
 from tango_saver.sink.streams import (
