@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -68,17 +70,31 @@ class RunningSaver:
             states = [status.state for status in self.published]
         return [state for i, state in enumerate(states) if not i or states[i - 1] is not state]
 
+    def worker_pids(self) -> tuple[int, ...]:
+        """Process ids of the workers."""
+        return self.conductor._desk._pool.processes()
+
     def close(self) -> None:
         """End it; its workers must be gone afterwards."""
         self.conductor.shutdown(0)
 
 
+def points_in(status: SaverStatus) -> int:
+    """Points that readers see of the scans that are being saved."""
+    return sum(scan.points_saved for scan in status.running)
+
+
 def worker_of(target: Path) -> psutil.Process:
-    """The worker process that holds a file open."""
-    for process in psutil.Process().children(recursive=True):
-        try:
-            if any(Path(file.path) == target for file in process.open_files()):
-                return process
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
-            continue
+    """The worker process that holds a file open, waited for."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        for process in psutil.Process().children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                if any(Path(file.path) == target for file in process.open_files()):
+                    return process
     pytest.fail(f"no process holds {target}")
+
+
+def kill_holder(target: Path) -> None:
+    """End the worker process that holds a file open, at once and without a word."""
+    worker_of(target).kill()

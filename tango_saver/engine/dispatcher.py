@@ -15,9 +15,9 @@ from tango_saver.errors import EngineError, SaverError, WorkerDiedError
 _LOG = logging.getLogger(__name__)
 
 _DEATHS = 3
-"""A scan that killed so many workers by itself is given up."""
+"""A scan that alone is to blame for the death of so many workers is given up."""
 _SHARED_DEATHS = 10
-"""So is one that was among others each time."""
+"""So is one that was among those to blame so often."""
 _TRIAL_S = 1.0
 """A suspected scan that has been saved for so long is not what kills its worker."""
 
@@ -92,8 +92,8 @@ class Dispatcher:
             scan.attempt += 1
             if scan in blamed:
                 scan.deaths += 1
-            limit = _DEATHS if len(blamed) == 1 else _SHARED_DEATHS
-            if scan in blamed and scan.deaths >= limit:
+                scan.convictions += len(blamed) == 1
+            if scan in blamed and (scan.convictions >= _DEATHS or scan.deaths >= _SHARED_DEATHS):
                 self._give_up(
                     scan,
                     WorkerDiedError(

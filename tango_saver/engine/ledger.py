@@ -27,6 +27,8 @@ class RunningScan:
     """None while it waits for a worker."""
     deaths: int = 0
     """How many workers died for which this scan may be to blame."""
+    convictions: int = 0
+    """For how many of them no other scan can be."""
     attempt: int = 0
     ending: bool = False
     """StopScan was given."""

@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
-import time
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -16,59 +13,16 @@ import psutil
 import pytest
 import redis
 from file.compare import compare
-from saving import StartSaver, worker_of
+from publishing import Publishing
+from saving import StartSaver, kill_holder, points_in, worker_of
 
 from tango_saver.demo.publisher import published_channels, replay
 from tango_saver.demo.redis_server import RedisServer, prepare_database
 from tango_saver.model.report import Gap, SavingState
 from tango_saver.model.scan import ScanState
-from tango_saver.model.status import SaverState, SaverStatus
+from tango_saver.model.status import SaverState
 
 GOLDEN = Path(__file__).parent.parent / "file" / "golden"
-
-
-class Publishing:
-    """Replays a recording in a thread; ``hold`` keeps it between its start and its stop."""
-
-    def __init__(self, *arguments: Any, hold: bool = False, **options: Any) -> None:
-        self.keys: list[str] = []
-        self._begun: dict[ScanState, threading.Event] = {
-            state: threading.Event() for state in ScanState
-        }
-        self._go_on = threading.Event()
-        if not hold:
-            self._go_on.set()
-        self._arguments, self._options = arguments, options
-        self._thread = threading.Thread(target=self._run, daemon=True)
-        self._thread.start()
-
-    def _run(self) -> None:
-        self.result = replay(*self._arguments, on_state=self._at_state, **self._options)
-
-    def _at_state(self, key: str, state: ScanState) -> None:
-        if key not in self.keys:
-            self.keys.append(key)
-        self._begun[state].set()
-        if state is ScanState.STOPPED:
-            assert self._go_on.wait(60)
-
-    def wait_for(self, state: ScanState) -> None:
-        """Wait until the state was published."""
-        assert self._begun[state].wait(30)
-
-    def go_on(self) -> None:
-        """Let the scan end."""
-        self._go_on.set()
-
-    def finish(self) -> list[str]:
-        """Let the scan end, wait for it; the keys."""
-        self._go_on.set()
-        self._thread.join(60)
-        return self.result
-
-
-def points_in(status: SaverStatus) -> int:
-    return sum(scan.points_saved for scan in status.running)
 
 
 def test_points_are_visible_while_the_scan_runs(
@@ -139,27 +93,13 @@ def test_a_scan_that_kills_its_worker_three_times_is_given_up(
         saver.wait_for(
             lambda status, n=deaths: status.worker_restarts == n and points_in(status) == 77
         )
-        _kill_holder(tmp_path / "data.h5")
+        kill_holder(tmp_path / "data.h5")
     (report,) = saver.reports(publishing.keys)
     assert report.state is SavingState.FAILED
     assert "3 worker processes died" in report.error
     publishing.finish()
     (again,) = replay(recordings / "ascan.json.gz", redis_url, tmp_path / "next", speed=0)
     assert saver.reports([again])[0].state is SavingState.SAVED
-
-
-def _kill_holder(target: Path) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        holders = [
-            process
-            for process in psutil.Process().children(recursive=True)
-            if any(Path(file.path) == target for file in process.open_files())
-        ]
-        if holders:
-            holders[0].kill()
-            return
-    pytest.fail(f"no process holds {target}")
 
 
 def test_a_scan_whose_publisher_vanished_gets_an_end_with_all_its_points(
