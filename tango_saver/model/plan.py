@@ -217,6 +217,46 @@ class StreamDataset:
 
 
 @dataclass(frozen=True, slots=True)
+class FrameRun:
+    """Frames of a channel that lie one after the other in one file of the detector."""
+
+    file: str
+    """Absolute path."""
+    first_frame: int
+    """Index in the file."""
+    n_frames: int
+    first_point: int
+    """Index in the channel."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferenceDataset:
+    """The dataset that shows the frames a detector saved itself; no pixel is copied.
+
+    Frames in HDF5 files are a virtual dataset ``(n_frames, *shape)`` over them, all others a
+    table ``(n_frames,)`` of texts ``file::frame``. File names are relative to the folder of
+    the target. It is made with the first frame that can be read, and grows with them.
+    """
+
+    path: str
+    channel: str
+    dtype: np.dtype[Any] | None
+    """Of one value, as published; None for a table."""
+    shape: tuple[int, ...]
+    """Of one frame, ``()`` for a table."""
+    source: str
+    """Path of the dataset in every HDF5 file, empty for a table."""
+    missing: str
+    """Path of a dataset ``(n_ranges, 2)`` that is made if frames are missing: first one, and
+    the one after the last. Virtual datasets read there as fill value."""
+    attributes: Attributes = field(default_factory=dict)
+    companions: tuple[Node, ...] = ()
+    """As those of a StreamDataset."""
+    reason: str = ""
+    """The rule that decided, one short phrase; shown by ``explain``."""
+
+
+@dataclass(frozen=True, slots=True)
 class FilePlan:
     """One scan in one file."""
 
@@ -230,6 +270,8 @@ class FilePlan:
     """Everything but the channels, parents before children."""
     streams: Mapping[str, tuple[StreamDataset, ...]] = field(default_factory=dict)
     """Channel name -> its dataset(s)."""
+    references: Mapping[str, ReferenceDataset] = field(default_factory=dict)
+    """Channel name -> the dataset that shows the frames its detector saves."""
     last: tuple[Node, ...] = ()
     """Written after all else is on disk (``end_time``), and flushed on its own."""
     final_root_attributes: Attributes = field(default_factory=dict)
@@ -242,3 +284,8 @@ class FilePlan:
     further: tuple[FilePlan, ...] = ()
     """The same scan in other files. They have no further ones; their targets are as published
     and not yet checked."""
+
+    @property
+    def channels(self) -> frozenset[str]:
+        """Names of the channels that have a dataset, in this file or in a further one."""
+        return frozenset(self.streams).union(*(plan.streams for plan in self.further))
