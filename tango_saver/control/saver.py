@@ -199,7 +199,8 @@ class Saver:
     def _snapshot_of(self, status: SaverStatus) -> Snapshot:
         n_scans = sum(len(old.conductor.status().running) for old in self._retired)
         if n_scans:
-            sentence = f"{n_scans} running from before Init: saved with the settings of then."
+            scans = "1 scan" if n_scans == 1 else f"{n_scans} scans"
+            sentence = f"{scans} from before Init being finished with the settings of then."
             status = replace(status, status=f"{status.status}\n{sentence}")
         return Snapshot(self._settings, status)
 
