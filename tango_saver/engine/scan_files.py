@@ -5,24 +5,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from tango_saver.engine.messages import SaveScan
 from tango_saver.engine.open_targets import OpenTargets
-from tango_saver.engine.patient_reader import PatientReader
+from tango_saver.engine.reading_again import read_again
 from tango_saver.engine.scan_file import ScanFile
 from tango_saver.errors import DatasetError, SaverError, SinkError, TargetPathError
 from tango_saver.model.plan import FilePlan
-from tango_saver.model.records import ChannelEnded, GapFound, Points, PointsArrived, ScanClosed
+from tango_saver.model.records import (
+    FixedPoints,
+    GapFound,
+    JsonPoints,
+    Points,
+    PointsArrived,
+    RaggedPoints,
+)
 from tango_saver.model.settings import SaverSettings
 from tango_saver.sink.journal import Journal
 from tango_saver.sink.paths import check_target
 
 _LOG = logging.getLogger(__name__)
-
-_SILENCE_S = 5.0
-"""How long points that were published before may take to be read once more."""
 
 
 class ScanFiles:
@@ -48,7 +51,7 @@ class ScanFiles:
         self._late: list[tuple[ScanFile, FilePlan]] = []
         self._planned: dict[ScanFile, set[str]] = {}
         self._datasets: dict[ScanFile, set[str]] = {}
-        self._paths = {Path(order.target)}
+        self._paths = {order.target: Path(order.target)}
         self._lost: dict[str, str] = {}
         self._bytes = 0
 
@@ -125,9 +128,7 @@ class ScanFiles:
 
         def add(file: ScanFile, start: int) -> None:
             before = file.bytes_appended
-            rest = points
-            if start > first:
-                rest = replace(points, values=points.values[start - first :])
+            rest = _behind(points, start - first)
             if len(rest):
                 file.append(channel, start, rest)
             if file is holders[0]:
@@ -143,12 +144,12 @@ class ScanFiles:
             DatasetError: the channel cannot be written anywhere.
             SinkError: the scan's own file cannot be written.
         """
-        self._in_each(
-            self._holders(channel),
-            channel,
-            first,
-            lambda file, start: file.fill_gap(channel, start, stop),
-        )
+
+        def fill(file: ScanFile, start: int) -> None:
+            if start < stop:
+                file.fill_gap(channel, start, stop)
+
+        self._in_each(self._holders(channel), channel, first, fill)
 
     def check(self) -> None:
         """Raise what a flush in the background met.
@@ -284,25 +285,24 @@ class ScanFiles:
         """Begin or take up the scan in another file; None if that file is lost."""
         if part.target in self._lost:
             return None
+        file: ScanFile | None = None
         try:
             path = check_target(part.target, self._settings.allowed_roots)
-            if path in self._paths:
+            if path in self._paths.values():
                 raise TargetPathError(
                     f"{part.target!r} is another name of a file that the scan goes to already",
                     advice="Correct the map that the session publishes",
                 )
-        except SinkError as error:
-            self._lose(part.target, None, error)
-            return None
-        file = ScanFile(self._order.key, str(path), self._order.started_at, self._targets)
-        with self._costs_the_file(part.target, file):
+            file = ScanFile(self._order.key, str(path), self._order.started_at, self._targets)
             file.recall()
             file.open(part)
-            self._paths.add(path)
-            self._others[part.target] = file
-            self._plan_for(file, part)
-            return file
-        return None
+        except SinkError as error:
+            self._lose(part.target, file, error)
+            return None
+        self._paths[part.target] = path
+        self._others[part.target] = file
+        self._plan_for(file, part)
+        return file
 
     def _begin_late(self, plan: FilePlan) -> Iterator[ScanFile]:
         """Open what the newest plan has more datasets of channels in."""
@@ -320,8 +320,8 @@ class ScanFiles:
             streams = {channel: specs for channel, specs in missing.items() if specs}
             if streams:
                 late = FilePlan(part.target, entries=(), streams=streams)
-                path = self._order.target if part is plan else str(file.path)
-                added = ScanFile(self._late_key, path, 0.0, self._targets)
+                path = self._paths[self._order.target if part is plan else part.target]
+                added = ScanFile(self._late_key, str(path), 0.0, self._targets)
                 self._late.append((added, late))
                 with self._costs_the_file(part.target, added):
                     added.open(late)
@@ -329,36 +329,24 @@ class ScanFiles:
                     yield added
 
     def _feed(self, files: list[ScanFile], lengths: Mapping[str, int]) -> None:
-        """Read the scan from its beginning once more, for files that came late."""
-        waiting = {channel for file in files for channel in self._planned[file]}
-        reader = PatientReader(self._order.key, self._settings, {})
+        """Fill files that came late."""
+
+        def take(record: PointsArrived | GapFound) -> None:
+            match record:
+                case PointsArrived(channel, first, points):
+                    self.append(channel, first, points)
+                case GapFound(channel, first, stop):
+                    self.fill_gap(channel, first, stop)
+                    self._lost[f"gap in {channel}"] = (
+                        f"channel {channel}: points {first} to {stop - 1} were dropped by "
+                        "Redis before datasets that came late could be filled"
+                    )
+
+        channels = {channel for file in files for channel in self._planned[file]}
         try:
-            while waiting and reader.silent_s < _SILENCE_S:
-                for record in reader.read():
-                    match record:
-                        case PointsArrived(channel, first, points) if channel in waiting:
-                            self.append(channel, first, points)
-                        case GapFound(channel, first, stop) if channel in waiting:
-                            self.fill_gap(channel, first, stop)
-                            self._lost[f"gap in {channel}"] = (
-                                f"channel {channel}: points {first} to {stop - 1} were dropped by "
-                                "Redis before datasets that came late could be filled"
-                            )
-                        case ChannelEnded(channel, _):
-                            waiting.discard(channel)
-                        case ScanClosed():
-                            waiting.clear()
-                        case _:
-                            continue
-                waiting = {
-                    channel
-                    for channel in waiting
-                    if not lengths.get(channel) or self.lengths().get(channel) != lengths[channel]
-                }
+            read_again(self._order.key, self._settings, channels, lengths, take)
         except SaverError as error:
-            self._lost["late datasets"] = f"datasets that came late are not (wholly) saved: {error}"
-        finally:
-            reader.close()
+            self._lost["late"] = f"datasets that came late are not (wholly) saved: {error}"
 
     @contextmanager
     def _costs_the_file(self, target: str, file: ScanFile) -> Iterator[None]:
@@ -383,3 +371,16 @@ class ScanFiles:
         sentence = f"channel {channel} is not (wholly) in {target}: {reason}"
         self._lost.setdefault(f"{channel} in {target}", sentence)
         _LOG.error("scan %s: %s", self._order.key, sentence)
+
+
+def _behind(points: Points, n_points: int) -> Points:
+    """The points without the first ones."""
+    if not n_points:
+        return points
+    match points:
+        case FixedPoints(array):
+            return FixedPoints(array[n_points:])
+        case RaggedPoints(arrays):
+            return RaggedPoints(arrays[n_points:])
+        case JsonPoints(values):
+            return JsonPoints(values[n_points:])

@@ -12,10 +12,10 @@ import gevent
 from tango_saver.engine.messages import LostPoints, News, SaveScan
 from tango_saver.engine.open_targets import OpenTargets
 from tango_saver.engine.patient_reader import PatientReader
-from tango_saver.engine.scan_file import ScanFile
+from tango_saver.engine.scan_files import ScanFiles
 from tango_saver.engine.tally import Tally, problem_sentence, problems_of
 from tango_saver.errors import DatasetError, SaverError, ScanNotFoundError
-from tango_saver.layout import Moment, plan_scan
+from tango_saver.layout import Moment, choose_layout, plan_scan, with_earlier_map
 from tango_saver.model.plan import FilePlan
 from tango_saver.model.records import (
     ChannelEnded,
@@ -66,7 +66,8 @@ class ScanWriter:
         self._order = order
         self._settings = settings
         self._tell = tell
-        self._file = ScanFile(order.key, order.target, order.started_at, targets)
+        self._file = ScanFiles(order, settings, targets)
+        self._layout = settings.layout
         self._reader: PatientReader | None = None
         self._tally = Tally()
         self._description: ScanDescription | None = None
@@ -86,7 +87,7 @@ class ScanWriter:
         """Where it stands."""
         order, plan = self._order, self._plan
         n_points = self._description.n_points if self._description is not None else None
-        expected = None if plan is None or n_points is None else n_points * len(plan.streams)
+        expected = None if plan is None or n_points is None else n_points * len(plan.channels)
         return ScanProgress(
             key=order.key,
             session=order.session,
@@ -224,7 +225,7 @@ class ScanWriter:
         """Whether the channel is in the file and has not failed."""
         return (
             self._plan is not None
-            and channel in self._plan.streams
+            and channel in self._plan.channels
             and channel not in self._tally.problems
         )
 
@@ -239,8 +240,12 @@ class ScanWriter:
         if self._plan is not None:
             return
         self._description = description
-        plan = plan_scan(self._settings.layout, description, Moment("RUNNING", _now()))
-        self._tally.expect(plan.streams)
+        self._layout, sentence = choose_layout(self._settings.layout, description)
+        if sentence:
+            self._warnings.append(sentence)
+        moment = Moment("RUNNING", _now(), allowed_roots=self._settings.allowed_roots)
+        plan = plan_scan(self._layout, description, moment)
+        self._tally.expect(name for name in description.channels if name in plan.channels)
         recalled = self._file.recall()
         lengths = self._file.open(plan)
         self._plan = plan
@@ -266,24 +271,34 @@ class ScanWriter:
 
     def _close(self, description: ScanDescription, end_reason: str) -> None:
         """Bring the file to its end; the description is the last one."""
+        if self._layout == "h5map":
+            description = with_earlier_map(description, self._description or description)
         self._description = description
         self._end_reason = end_reason or description.end_reason
         for channel, reason in self._file.failed_channels().items():
             self._tally.failed(channel, reason)
+        if self._layout == "h5map":
+            others = self._file.finish_others(self._final_plan(description, end_reason))
+            for channel, n_points in others.items():
+                self._tally.received(channel, n_points)
+        self._plan = self._final_plan(description, end_reason)
+        self._file.finish(self._plan)
+        self._ended = True
+
+    def _final_plan(self, description: ScanDescription, end_reason: str) -> FilePlan:
         reports = self._tally.reports(self._file.lengths())
-        status = "FAILED" if self._error or problems_of(reports) else "SUCCEEDED"
+        problems = problems_of(reports)
         now = _now()
         moment = Moment(
-            status,
+            "FAILED" if self._error or problems else "SUCCEEDED",
             now,
             end_time=now,
             end_reason=end_reason,
             n_points=self._file.lengths(),
-            warnings=(*self._warnings, *problems_of(reports), *filter(None, [self._error])),
+            warnings=(*self._warnings, *problems, *self._file.lost, *filter(None, [self._error])),
+            allowed_roots=self._settings.allowed_roots,
         )
-        self._plan = plan_scan(self._settings.layout, description, moment)
-        self._file.finish(self._plan)
-        self._ended = True
+        return plan_scan(self._layout, description, moment)
 
     def _give_up(self, error: SaverError) -> None:
         """The scan cannot be saved any further; what is in the file gets an end, if it can."""
@@ -324,7 +339,7 @@ class ScanWriter:
     def _report(self) -> ScanReport:
         order = self._order
         channels = self._tally.reports(self._file.lengths())
-        error = self._error or problem_sentence(channels)
+        error = self._error or problem_sentence(channels) or "; ".join(self._file.lost)
         return ScanReport(
             key=order.key,
             session=order.session,
