@@ -75,6 +75,8 @@ class Bliss2Reader:
         self._client = connect(url, timeout_s)
         self._wanted = dict(positions or {})
         self._description: ScanDescription | None = None
+        self._is_final = False
+        """The description was read when the scan was known to be closed."""
         self._state = ScanState.CREATED
         self._state_cursor = "0-0"
         self._incomplete_since: float | None = None
@@ -114,6 +116,7 @@ class Bliss2Reader:
     def _load(self) -> ScanDescription:
         description = decode_document(get_document(self._client, self._key), self._key, self._state)
         self._description = description
+        self._is_final = self._state is ScanState.CLOSED
         return description
 
     def _step(self, patience_s: float) -> list[Record]:
@@ -229,7 +232,7 @@ class Bliss2Reader:
     def _closed(self) -> ScanClosed:
         opened = self.describe()
         try:
-            description = self._load()
+            description = opened if self._is_final else self._load()
         except (ScanNotFoundError, DocumentError) as error:
             # Every point was read; the scan shall not be lost for its last page.
             gone = isinstance(error, ScanNotFoundError)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -32,6 +33,14 @@ DELETED_TTL_S = 10
 _SOCKET_READ_SIZE = 2**18
 
 _STATES = {str(int(state)).encode(): state for state in ScanState}
+
+# Unless told not to, redis-py looks up its own version and tells it to Redis, in two
+# questions, for each connection: longer than it takes to save a short scan's points.
+_UNINTRODUCED: dict[str, None] = (
+    {"driver_info": None}
+    if importlib.util.find_spec("redis.driver_info")
+    else {"lib_name": None, "lib_version": None}
+)
 
 RawEntry = Sequence[Any]
 """``[id, [field, value, ...]]``, all bytes."""
@@ -67,6 +76,7 @@ def connect(url: str, timeout_s: float) -> redis.Redis:
         # Whoever calls knows how to go on; a hidden retry would only delay that.
         retry=Retry(NoBackoff(), 0),
         retry_on_timeout=False,
+        **_UNINTRODUCED,
     )
     client = redis.Redis(connection_pool=redis.ConnectionPool(**options))
     for command in ("XREAD", "XREVRANGE", "TYPE"):
