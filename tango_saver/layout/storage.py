@@ -6,10 +6,14 @@ of one point. Four rules, the first that fits decides; its name is kept as the r
 
 1. text: references to a heap, which no filter reaches;
 2. all expected points together small: one chunk, no filter, nothing to gain;
-3. scalars: chunks big enough that ten million points are a few hundred chunks, and
-   small enough that the last, partial one can be rewritten at every flush;
-4. spectra and images: about one megabyte, so that a chunk is worth a deflate call; a
-   point that is larger itself is cut along its longest dimension.
+3. scalars: a sixteenth of the expected points, at least 4096 (all that is known to be
+   large about a scan without a number of points) and at most half a megabyte;
+4. spectra and images: about a quarter of a megabyte; a point that is larger itself is a
+   chunk, cut along its longest dimension above one megabyte.
+
+A chunk that is not full lies in the file uncompressed, and leaves its place free when it
+was compressed: hence not larger than needed for a good ratio and few calls. Measured on
+1 GB of fluorescence spectra: 149 MB in chunks of 256 kB, 155 MB in chunks of 1 MB.
 """
 
 from __future__ import annotations
@@ -25,13 +29,14 @@ SMALL_TOTAL = 64 * 1024
 """Bytes of a whole channel below which it is one chunk without filter."""
 LARGEST_CHUNK = 1024 * 1024
 """Bytes; never exceeded."""
-SCALAR_CHUNK = 512 * 1024
+LARGEST_SCALAR_CHUNK = 512 * 1024
 """Bytes for scalars whose number is known to be large."""
-ENDLESS_SCALAR_POINTS = 16 * 1024
-"""Points per chunk for scalars whose number is unknown: a slow timescan must not rewrite
-half a megabyte per channel and flush, a fast one not make thousands of chunks."""
-VARYING_CHUNK = 256 * 1024
-"""Bytes where a dimension varies: how much of a chunk is padding is not known."""
+SMALLEST_SCALAR_CHUNK = 4096
+"""Points."""
+SCALAR_CHUNKS = 16
+"""Chunks that a channel of scalars is wanted to have."""
+SPECTRUM_CHUNK = 256 * 1024
+"""Bytes for points that are arrays."""
 VARYING_EXTENT = 512
 """Chunk along the one dimension that varies."""
 VARYING_EXTENTS = 64
@@ -62,15 +67,15 @@ def choose_storage(
     if expected is not None and expected * point_bytes <= SMALL_TOTAL:
         return Storage((expected, *extents), Filter.NONE, "small")
     if not shape:
-        fitting = max(SCALAR_CHUNK // itemsize, 1)
-        points = min(ENDLESS_SCALAR_POINTS, fitting) if expected is None else min(expected, fitting)
+        wanted = max((expected or 0) // SCALAR_CHUNKS, SMALLEST_SCALAR_CHUNK)
+        points = max(min(wanted, LARGEST_SCALAR_CHUNK // itemsize), 1)
         return Storage((points,), Filter.DEFLATE, "scalars")
     if point_bytes > LARGEST_CHUNK:
         return Storage((1, *_cut(extents, itemsize)), Filter.DEFLATE, "large points")
-    varying = None in shape
-    fitting = max((VARYING_CHUNK if varying else LARGEST_CHUNK) // point_bytes, 1)
+    fitting = max(SPECTRUM_CHUNK // point_bytes, 1)
     points = fitting if expected is None else min(expected, fitting)
-    return Storage((points, *extents), Filter.DEFLATE, "varying" if varying else "spectra, images")
+    reason = "varying" if None in shape else "spectra, images"
+    return Storage((points, *extents), Filter.DEFLATE, reason)
 
 
 def _extents(shape: tuple[int | None, ...]) -> tuple[int, ...]:
