@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 
 import tango_saver
 from tango_saver.errors import LayoutError
-from tango_saver.layout.h5map_files import FileNames
+from tango_saver.layout.h5map_files import LinkedFiles
 from tango_saver.layout.h5map_items import (
     external_binary,
     external_link,
@@ -39,6 +39,7 @@ from tango_saver.model.plan import (
     Group,
     Node,
     PointKind,
+    StaticValue,
     StreamDataset,
     Value,
 )
@@ -151,7 +152,7 @@ class _FileMap:
             nodes=tuple(self.nodes.values()),
             streams={name: tuple(datasets) for name, datasets in self.streams.items()},
             last=tuple(self._end(entry) for entry in entries) if ended else (),
-            final_root_attributes={"default": default} if ended and default is not None else {},
+            final_root_attributes=self._final_root_attributes(default) if ended else {},
             warnings=tuple(self.warnings),
             exact=True,
         )
@@ -164,6 +165,10 @@ class _FileMap:
             "file_name": text(self.target),
             "file_time": self.moment.date,
         }
+
+    def _final_root_attributes(self, default: StaticValue | None) -> Attributes:
+        attributes: dict[str, StaticValue] = {"file_update_time": self.moment.date}
+        return attributes if default is None else {**attributes, "default": default}
 
     def _warn(self, path: str, fact: str) -> None:
         self.warnings.append(f"{path} in the map of {self.target} is left out: {fact}")
@@ -216,7 +221,7 @@ class _FileMap:
             self._add(path, child, inner, depth + 1)
 
     def _add_leaf(self, path: str, item: Json) -> None:
-        names = FileNames(self.target, self.moment.allowed_roots)
+        names = LinkedFiles(self.target, self.moment.allowed_roots)
         kind = item.get("type", "dataset") if isinstance(item, Mapping) else "raw"
         if kind == "soft_link":
             self.nodes[path] = soft_link(path, item)

@@ -13,7 +13,7 @@ from tango_saver.model.scan import Json
 
 
 @dataclass(frozen=True, slots=True)
-class FileNames:
+class LinkedFiles:
     """Judges the names of files as seen from one file.
 
     Args:

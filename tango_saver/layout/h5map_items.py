@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tango_saver.errors import LayoutError
-from tango_saver.layout.h5map_files import FileNames
+from tango_saver.layout.h5map_files import LinkedFiles
 from tango_saver.layout.h5map_values import array_shape, binary_dtype, is_size, shown, sizes
 from tango_saver.layout.metadata import text
 from tango_saver.model.plan import (
@@ -30,7 +30,9 @@ def soft_link(path: str, item: Mapping[str, Json]) -> SoftLink:
     return SoftLink(path, _object_path(item.get("target_path")))
 
 
-def external_link(path: str, item: Mapping[str, Json], names: FileNames) -> ExternalLink | SoftLink:
+def external_link(
+    path: str, item: Mapping[str, Json], names: LinkedFiles
+) -> ExternalLink | SoftLink:
     """A link into another file; one into the same file is a soft link.
 
     Raises:
@@ -41,7 +43,7 @@ def external_link(path: str, item: Mapping[str, Json], names: FileNames) -> Exte
 
 
 def external_binary(
-    path: str, item: Mapping[str, Json], attributes: Attributes, names: FileNames
+    path: str, item: Mapping[str, Json], attributes: Attributes, names: LinkedFiles
 ) -> ExternalBinary:
     """A dataset whose values lie in plain files.
 
@@ -61,7 +63,7 @@ def external_binary(
 
 
 def virtual_dataset(
-    path: str, item: Mapping[str, Json], attributes: Attributes, names: FileNames
+    path: str, item: Mapping[str, Json], attributes: Attributes, names: LinkedFiles
 ) -> VirtualDataset:
     """A dataset made of parts of others.
 
@@ -85,7 +87,7 @@ def _object_path(target: Json) -> str:
     return text(target)
 
 
-def _external_file(file: Json, names: FileNames) -> ExternalFile:
+def _external_file(file: Json, names: LinkedFiles) -> ExternalFile:
     if not isinstance(file, Mapping):
         raise LayoutError(f"one of its files is {shown(file)}")
     offset, size = file.get("offset", 0), file.get("size")
@@ -94,7 +96,7 @@ def _external_file(file: Json, names: FileNames) -> ExternalFile:
     return ExternalFile(names.absolute(file.get("name")), offset, size)
 
 
-def _virtual_source(source: Json, shape: tuple[int, ...], names: FileNames) -> VirtualSource:
+def _virtual_source(source: Json, shape: tuple[int, ...], names: LinkedFiles) -> VirtualSource:
     if not isinstance(source, Mapping):
         raise LayoutError(f"one of its sources is {shown(source)}")
     selection = _selection(source.get("vspace"))
