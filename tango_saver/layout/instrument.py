@@ -164,13 +164,13 @@ def stream_datasets(
     streams: dict[str, tuple[StreamDataset, ...]] = {}
     for item in placed:
         if item.is_stream:
-            companions = _companions(tree, description, item) + extra.get(item.channel.name, ())
-            streams[item.channel.name] = (_dataset(description, item, companions),)
+            made = companions(tree, description, item) + extra.get(item.channel.name, ())
+            streams[item.channel.name] = (_dataset(description, item, made),)
     return streams
 
 
 def _dataset(
-    description: ScanDescription, item: PlacedChannel, companions: tuple[Node, ...]
+    description: ScanDescription, item: PlacedChannel, made_with_it: tuple[Node, ...]
 ) -> StreamDataset:
     channel = item.channel
     is_text = channel.kind is ChannelKind.JSON
@@ -190,11 +190,11 @@ def _dataset(
         shape=shape,
         storage=choose_storage(dtype, shape, description.n_points),
         attributes=attributes,
-        companions=companions,
+        companions=made_with_it,
     )
 
 
-def _companions(
+def companions(
     tree: EntryTree, description: ScanDescription, item: PlacedChannel
 ) -> tuple[Node, ...]:
     """Group, ``data``, measurement and positioner links of a channel."""

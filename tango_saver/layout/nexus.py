@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import tango_saver
+from tango_saver.layout.images import plan_images
 from tango_saver.layout.instrument import (
     PlacedChannel,
     add_devices,
@@ -30,7 +31,14 @@ from tango_saver.layout.naming import link_name
 from tango_saver.layout.plots import PLOT_NAMES, plan_plot
 from tango_saver.layout.positioners import add_positioners
 from tango_saver.layout.tree import EntryTree
-from tango_saver.model.plan import Attributes, FilePlan, Node, StreamDataset, Value
+from tango_saver.model.plan import (
+    Attributes,
+    FilePlan,
+    Node,
+    ReferenceDataset,
+    StreamDataset,
+    Value,
+)
 from tango_saver.model.scan import ChannelKind, Json, ScanDescription, Subscan
 
 PROTOCOL_KEYS = frozenset({
@@ -73,6 +81,7 @@ def plan_nexus(description: ScanDescription, moment: Moment) -> FilePlan:
         root_attributes=_root_attributes(description, moment),
         nodes=tuple(node for entry in planned for node in entry.nodes),
         streams={name: datasets for entry in planned for name, datasets in entry.streams.items()},
+        references={name: spec for entry in planned for name, spec in entry.references.items()},
         last=last if moment.end_time else (),
         final_root_attributes={"default": entries[-1]} if moment.end_time else {},
         warnings=tuple(dict.fromkeys(sentence for entry in planned for sentence in entry.warnings)),
@@ -83,6 +92,7 @@ def plan_nexus(description: ScanDescription, moment: Moment) -> FilePlan:
 class _EntryPlan:
     nodes: tuple[Node, ...]
     streams: Mapping[str, tuple[StreamDataset, ...]]
+    references: Mapping[str, ReferenceDataset]
     warnings: tuple[str, ...]
 
 
@@ -130,12 +140,13 @@ def _plan_entry(
     _add_metadata(tree, description)
     plot = plan_plot(tree, description, placed, moment.n_points)
     streams = stream_datasets(tree, description, placed, plot.companions)
-    warnings = (*_left_out(description, placed), *tree.warnings)
+    images = plan_images(tree, description, placed)
+    warnings = (*_left_out(description, placed), *images.left_out, *tree.warnings)
     _add_writer(tree, (*moment.warnings, *description.warnings, *warnings))
     if moment.n_points is not None and plot.name:
         tree.attribute(root, "default", plot.name)
     nodes = tree.nodes() + (plot.nodes if moment.n_points is not None else ())
-    return _EntryPlan(nodes, streams, warnings)
+    return _EntryPlan(nodes, streams, images.references, warnings)
 
 
 def _add_head(tree: EntryTree, description: ScanDescription, moment: Moment) -> None:
@@ -215,7 +226,6 @@ def _add_notes(tree: EntryTree, comments: Json) -> None:
 def _left_out(description: ScanDescription, placed: tuple[PlacedChannel, ...]) -> list[str]:
     """What of the channels is not saved, one sentence each."""
     reasons = {
-        ChannelKind.IMAGE_REFERENCE: "the images of a detector are not linked",
         ChannelKind.SUBSCANS: "the sub-scans of a sequence are not linked",
     }
     sentences = []

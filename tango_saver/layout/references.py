@@ -368,9 +368,7 @@ def _frame(info: Mapping[str, Json]) -> tuple[np.dtype[Any], tuple[int, ...]]:
     return dtype, tuple(shape)
 
 
-def _counter(
-    channel: str, acquired: str, saved: str, extra: int
-) -> Callable[[Json], FrameCount]:
+def _counter(channel: str, acquired: str, saved: str, extra: int) -> Callable[[Json], FrameCount]:
     """Reads a status with two numbers; ``extra`` is 1 if they are indices, not counts."""
 
     def count(status: Json) -> FrameCount:

@@ -12,7 +12,15 @@ import numpy as np
 from h5py import h5g, h5l
 
 from tango_saver.errors import DatasetError
-from tango_saver.model.plan import Attributes, FilePlan, Group, Node, StreamDataset, Value
+from tango_saver.model.plan import (
+    Attributes,
+    FilePlan,
+    Group,
+    Node,
+    ReferenceDataset,
+    StreamDataset,
+    Value,
+)
 from tango_saver.sink.nodes import (
     Folders,
     create_node,
@@ -68,8 +76,10 @@ class StaticNodes:
                     self._put(folders, node)
             self._nodes[node.path] = node
 
-    def create_companions(self, spec: StreamDataset, paths: Iterable[str]) -> None:
-        """Make what comes with a stream dataset.
+    def create_companions(
+        self, spec: StreamDataset | ReferenceDataset, paths: Iterable[str]
+    ) -> None:
+        """Make what comes with the dataset of a channel.
 
         Args:
             spec: the dataset.
@@ -89,6 +99,18 @@ class StaticNodes:
         """Set attributes of the file itself."""
         with self.costs_itself("/"):
             set_attributes(self._root, attributes)
+
+    def set_final_root_attributes(self, attributes: Attributes) -> None:
+        """Set attributes of the file at the end of a scan.
+
+        ``default`` never goes back to an older entry: of scans that overlap, the newest is
+        what a viewer shows, whichever finished last.
+        """
+        shown = h5py.Group(self._root).attrs.get("default", "")
+        wanted = attributes.get("default", "")
+        if is_older_entry(str(wanted), str(shown)) and exists(self._root, f"/{shown}"):
+            attributes = {name: value for name, value in attributes.items() if name != "default"}
+        self.set_root_attributes(attributes)
 
     def free(self, path: str) -> None:
         """Remove a static dataset or a link; a group stays.
@@ -160,3 +182,12 @@ class StaticNodes:
                     return spec.dtype
         dtype: np.dtype[Any] = h5py.Group(self._root)[path].dtype
         return dtype
+
+
+def is_older_entry(entry: str, other: str) -> bool:
+    """Whether ``entry`` comes before ``other``, both named ``<scan>.<part>`` as BLISS does."""
+    try:
+        numbers, others = ([int(part) for part in name.split(".")] for name in (entry, other))
+    except ValueError:
+        return False
+    return numbers < others

@@ -37,7 +37,7 @@ def system_errno(error: BaseException) -> int:
 def unusable(path: Path, error: BaseException, doing: str) -> TargetUnusableError:
     """The target cannot be used, for a reason of the system or of HDF5."""
     number = system_errno(error)
-    reason = os.strerror(number) if number else _first_line(error)
+    reason = os.strerror(number) if number else first_line(error)
     return TargetUnusableError(
         f"{path} cannot be {doing}: {reason}",
         advice=_ADVICE.get(number, "Move the file away if it is damaged; a new one is made"),
@@ -66,7 +66,7 @@ class dataset_trouble:  # noqa: N801 - reads as the statement that it is
         if system_errno(error):
             raise unusable(self._path, error, "written") from error
         raise DatasetError(
-            f"{self._node} in {self._path} cannot be written: {_first_line(error)}",
+            f"{self._node} in {self._path} cannot be written: {first_line(error)}",
             channel=self._channel,
             advice=(
                 "The other channels are saved; check the published data type and shape"
@@ -76,5 +76,6 @@ class dataset_trouble:  # noqa: N801 - reads as the statement that it is
         ) from error
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an exception says, in one line."""
     return (str(error) or type(error).__name__).splitlines()[0]

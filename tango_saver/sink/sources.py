@@ -1,0 +1,80 @@
+"""The files of a detector, looked at before they count."""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from h5py import h5d, h5f, h5p
+
+from tango_saver.model.plan import FrameRun, ReferenceDataset
+from tango_saver.sink.trouble import HDF5_ERRORS, first_line
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What was found of a run of frames."""
+
+    n_frames: int
+    """How many of them can be read, counted from the first one."""
+    trouble: str = ""
+    """Why not all of them, to be read behind the file's name."""
+    may_pass: bool = False
+    """Whether that may be another matter soon: the file is not (wholly) there yet."""
+    absent: bool = False
+    """There is no file of that name."""
+
+
+def _unlocked() -> h5p.PropFAID:
+    properties = h5p.create(h5p.FILE_ACCESS)
+    properties.set_file_locking(False, True)  # noqa: FBT003 - h5py takes no keywords here
+    return properties
+
+
+_UNLOCKED = _unlocked()
+
+
+def look_at(run: FrameRun, spec: ReferenceDataset, target: Path) -> Source:
+    """Whether frames are where the detector says; nothing of them is read.
+
+    Args:
+        run: frames in one file.
+        spec: what they must be; a table asks for no more than that the file is there.
+        target: the file that is being written, which is never a source.
+    """
+    try:
+        found = os.stat(run.file)  # noqa: PTH116 - called for every one of thousands of files
+        is_target = os.path.samestat(found, os.stat(target))  # noqa: PTH116
+    except FileNotFoundError:
+        return Source(0, "does not exist", may_pass=True, absent=True)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        return Source(0, f"cannot be looked at: {reason}", may_pass=True)
+    if not stat.S_ISREG(found.st_mode) or is_target:
+        return Source(0, "is not a file of images")
+    return _look_inside(run, spec) if spec.source else Source(run.n_frames)
+
+
+def _look_inside(run: FrameRun, spec: ReferenceDataset) -> Source:
+    try:
+        file = h5f.open(os.fsencode(run.file), h5f.ACC_RDONLY, _UNLOCKED)
+    except HDF5_ERRORS as error:
+        return Source(0, f"cannot be opened: {first_line(error)}", may_pass=True)
+    try:
+        dataset = h5d.open(file, spec.source.encode())
+        shape, dtype = dataset.shape, dataset.dtype
+        del dataset
+    except HDF5_ERRORS:
+        return Source(0, f"has no dataset {spec.source}", may_pass=True)
+    finally:
+        file.close()
+    if len(shape) != 1 + len(spec.shape) or shape[1:] != spec.shape:
+        return Source(0, f"has frames of shape {shape[1:]}, published was {spec.shape}")
+    if spec.dtype is None or dtype.newbyteorder("=") != spec.dtype.newbyteorder("="):
+        return Source(0, f"has frames of type {dtype}, published was {spec.dtype}")
+    n_frames = max(0, min(run.n_frames, shape[0] - run.first_frame))
+    if n_frames < run.n_frames:
+        return Source(n_frames, f"has {shape[0]} frames only", may_pass=True)
+    return Source(n_frames)
