@@ -277,12 +277,13 @@ class ScanWriter:
         self._end_reason = end_reason or description.end_reason
         for channel, reason in self._file.failed_channels().items():
             self._tally.failed(channel, reason)
-        if self._layout == "h5map":
-            others = self._file.finish_others(self._final_plan(description, end_reason))
-            for channel, n_points in others.items():
+        plan = self._final_plan(description, end_reason)
+        if plan.exact or plan.further:
+            for channel, n_points in self._file.finish_others(plan).items():
                 self._tally.received(channel, n_points)
-        self._plan = self._final_plan(description, end_reason)
-        self._file.finish(self._plan)
+            plan = self._final_plan(description, end_reason)
+        self._plan = plan
+        self._file.finish(plan)
         self._ended = True
 
     def _final_plan(self, description: ScanDescription, end_reason: str) -> FilePlan:

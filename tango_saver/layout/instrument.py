@@ -191,7 +191,16 @@ def _dataset(
         storage=choose_storage(dtype, shape, description.n_points),
         attributes=attributes,
         companions=made_with_it,
+        reason=_placing_rule(description, item),
     )
+
+
+def _placing_rule(description: ScanDescription, item: PlacedChannel) -> str:
+    """What decided where the channel goes."""
+    if item.is_positioner:
+        return "positioner: a scalar of the first device that triggers others"
+    device_type = _device(description, item.channel.name).get("device_type")
+    return f"detector: {f'device type {device_type}' if device_type else 'no known device type'}"
 
 
 def companions(

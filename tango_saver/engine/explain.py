@@ -1,0 +1,55 @@
+"""How scans would be saved: by their keys in Redis, or from a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tango_saver.layout import Moment, choose_layout, plan_scan
+from tango_saver.layout.explain import explain_plan
+from tango_saver.model.scan import ScanDescription, ScanKey
+from tango_saver.model.settings import SaverSettings
+from tango_saver.source.factory import open_source
+from tango_saver.source.recording import RecordedSource
+
+_NOW = "(when it is saved)"
+
+
+def explain(what: str, settings: SaverSettings) -> Iterator[str]:
+    """The plans of scans in words, one text per scan.
+
+    Args:
+        what: the key of a scan, or the path of a recording, all scans of which are explained.
+        settings: Redis and layout.
+
+    Raises:
+        SaverError: the scan or the recording cannot be read, or there is no such layout.
+    """
+    path = Path(what)
+    if path.suffix == ".gz" or path.is_file():
+        for scan in RecordedSource(path).scans:
+            yield explain_scan(scan.closing, settings.layout)
+        return
+    source = open_source(settings)
+    try:
+        yield explain_scan(source.describe(ScanKey(what)), settings.layout)
+    finally:
+        source.close()
+
+
+def explain_scan(description: ScanDescription, layout: str) -> str:
+    """The plan of one scan in words.
+
+    Raises:
+        ConfigurationError: there is no such layout.
+    """
+    name, _ = choose_layout(layout, description)
+    n_points = description.n_points
+    complete = {channel: n_points for channel in description.channels} if n_points else None
+    moment = Moment("SUCCEEDED", _NOW, end_time=_NOW, n_points=complete)
+    text = explain_plan(name, description, plan_scan(layout, description, moment))
+    if description.saved:
+        return text
+    return (
+        f"The session does not want this scan in a file. Saved with SaveScan it would be:\n{text}"
+    )
