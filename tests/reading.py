@@ -24,6 +24,7 @@ from tango_saver.model.records import (
     Record,
     ScanClosed,
     ScanOpened,
+    SubscanAnnounced,
 )
 from tango_saver.model.scan import ScanKey, ScanState
 from tango_saver.source.bliss2 import Bliss2Reader
@@ -137,6 +138,10 @@ class Collected:
     def failures(self, channel: str) -> list[str]:
         """Why the channel failed."""
         return [record.reason for record in self._of(ChannelFailed, channel)]
+
+    def subscans(self, channel: str) -> list[SubscanAnnounced]:
+        """Every sub-scan, in order."""
+        return self._of(SubscanAnnounced, channel)
 
     def statuses(self, channel: str) -> list[Any]:
         """Every status, oldest first."""

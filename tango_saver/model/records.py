@@ -1,6 +1,7 @@
 """What a source yields for one scan, in this order.
 
-    ScanOpened  (PointsArrived | GapFound | ChannelEnded | ChannelFailed | FramesReferenced)*
+    ScanOpened  (PointsArrived | GapFound | ChannelEnded | ChannelFailed | FramesReferenced
+                 | SubscanAnnounced)*
     ScanClosed
 
 ``ScanOpened`` comes once, when the scan is prepared (or closed without ever
@@ -15,7 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy.typing as npt
 
-from tango_saver.model.scan import Json, ScanDescription
+from tango_saver.model.scan import Json, ScanDescription, ScanKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,17 @@ class FramesReferenced:
 
 
 @dataclass(frozen=True, slots=True)
+class SubscanAnnounced:
+    """A scan that belongs to this one, a sequence; every one of them comes, in order."""
+
+    channel: str
+    index: int
+    """Counts the sub-scans of the sequence."""
+    key: ScanKey
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
 class GapFound:
     """Points ``first`` to ``stop`` (excluded) were dropped by Redis before we could read them."""
 
@@ -113,6 +125,7 @@ Record: TypeAlias = (
     ScanOpened
     | PointsArrived
     | FramesReferenced
+    | SubscanAnnounced
     | GapFound
     | ChannelEnded
     | ChannelFailed

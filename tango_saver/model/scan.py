@@ -139,7 +139,8 @@ class ScanDescription:
     writer: str
     """``SCAN_SAVING.writer``: nexus, mapping, external, internal or null."""
     target: str
-    """Path of the data file as BLISS published it; empty if not saved. Not yet checked."""
+    """Path of the data file as BLISS published it, or of the file that this scan has for
+    itself; empty if not saved. Not yet checked."""
     state_stream: str
     """Key of the stream that announces the states."""
     title: str = ""
@@ -152,6 +153,9 @@ class ScanDescription:
     n_points: int | None = None
     """Expected number of points per channel; None if unknown (or endless)."""
     images_path: str = ""
+    index_file: str = ""
+    """The session's data file if the scan has a file of its own: it gets links to the
+    entries. Empty if the scan goes to the data file itself. Not yet checked."""
     publisher: str = ""
     publisher_version: str = ""
     writer_options: Mapping[str, Json] = field(default_factory=dict)

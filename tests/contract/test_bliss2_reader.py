@@ -330,24 +330,55 @@ def test_one_call_is_bounded_by_bytes_and_nothing_is_lost(
 
 def test_image_channels_give_their_newest_status(client: redis.Redis, redis_url: str) -> None:
     counter = {"type": "numeric", "dtype_str": "<u4", "shape": []}
-    scan = HandMadeScan(
-        client, {"lima": {"type": "json"}, "lima2": counter, "sub": {"type": "json"}}
-    )
-    for name, plugin in (("lima", "lima"), ("lima2", "lima2"), ("sub", "scan_sequence")):
+    scan = HandMadeScan(client, {"lima": {"type": "json"}, "lima2": counter})
+    for name, plugin in (("lima", "lima"), ("lima2", "lima2")):
         scan.document["data_streams"][name]["info"] = {"plugin": plugin}
     scan.announce(0, 1, 2)
     for n in range(3):
         scan.send_raw("lima", f"{n}-1", {"payload": f'{{"last_index": {n}}}'})
         scan.send_raw("lima2", f"{n}-1", {"payload": np.uint32(n + 5).tobytes()})
-        scan.send_raw("sub", f"{n}-1", {"payload": f'{{"scan_number": {n}}}'})
     scan.seal()
     scan.announce(3, 4)
     # A reader that resumes needs the status all the same.
     got = read_all(redis_url, scan.key, lima=3, lima2=2)
     assert got.statuses("lima")[-1] == {"last_index": 2}
     assert got.statuses("lima2")[-1] == 7
-    assert got.statuses("sub")[-1] == {"scan_number": 2}
-    assert got.ends("lima") == got.ends("lima2") == got.ends("sub") == [3]
+    assert got.ends("lima") == got.ends("lima2") == [3]
+
+
+def sequence(client: redis.Redis, *payloads: str) -> HandMadeScan:
+    """A closed sequence whose sub-scans were announced with these payloads."""
+    scan = HandMadeScan(client, {"sub": {"type": "json"}})
+    scan.document["data_streams"]["sub"]["info"] = {"plugin": "scan_sequence"}
+    scan.announce(0, 1, 2)
+    for n, payload in enumerate(payloads):
+        scan.send_raw("sub", f"{n}-1", {"payload": payload})
+    scan.seal()
+    return scan
+
+
+def test_sub_scans_that_were_trimmed_are_a_gap(client: redis.Redis, redis_url: str) -> None:
+    scan = sequence(client, *(f'{{"key": "k{n}", "scan_number": {n}}}' for n in range(4)))
+    client.xtrim(scan.streams["sub"], minid="2", approximate=False)
+    scan.announce(3, 4)
+    got = read_all(redis_url, scan.key)
+    assert got.gaps("sub") == [(0, 2)]
+    assert [(found.index, found.key) for found in got.subscans("sub")] == [(2, "k2"), (3, "k3")]
+    assert got.ends("sub") == [4]
+
+
+@pytest.mark.parametrize(
+    "payload",
+    ['{"key": "k1"}', '{"key": 1, "scan_number": 1}', '{"key": "", "scan_number": 1}', "7", "{"],
+)
+def test_a_sub_scan_that_cannot_be_understood_costs_those_behind_it(
+    client: redis.Redis, redis_url: str, payload: str
+) -> None:
+    scan = sequence(client, '{"key": "k0", "scan_number": 5}', payload)
+    scan.announce(3, 4)
+    got = read_all(redis_url, scan.key)
+    assert [(found.key, found.number) for found in got.subscans("sub")] == [("k0", 5)]
+    assert len(got.failures("sub")) == 1
 
 
 def test_a_scan_deleted_while_it_is_read_is_reported(store: DataStore, redis_url: str) -> None:

@@ -79,7 +79,7 @@ def test_recorded_documents_decode_without_a_warning(path: Path) -> None:
         assert [s.top_master for s in scan.subscans] == sorted(
             document["info"]["acquisition_chain"]
         )
-        assert scan.target == (document["id"]["path"] or "")
+        assert (scan.index_file or scan.target) == (document["id"]["path"] or "")
         assert scan.saved is document["info"]["save"]
 
 

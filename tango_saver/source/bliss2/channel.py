@@ -11,10 +11,12 @@ from tango_saver.model.records import (
     ChannelFailed,
     FramesReferenced,
     GapFound,
+    JsonPoints,
     PointsArrived,
     Record,
+    SubscanAnnounced,
 )
-from tango_saver.model.scan import ChannelKind, ChannelSpec
+from tango_saver.model.scan import ChannelKind, ChannelSpec, Json, ScanKey
 from tango_saver.source.bliss2.payload import Batch, decode_block, decode_status, split_entries
 
 _WITH_POINTS = frozenset({ChannelKind.NUMERIC, ChannelKind.JSON})
@@ -25,8 +27,9 @@ class ChannelReader:
 
     Args:
         spec: the channel.
-        position: index of the first point that is wanted. A channel that carries a status
-            begins at its start all the same, since only the newest status counts.
+        position: index of the first point that is wanted. A channel without points begins at
+            its start all the same: of a status only the newest counts, and a sequence is told
+            all its sub-scans anew.
     """
 
     def __init__(self, spec: ChannelSpec, position: int) -> None:
@@ -64,7 +67,12 @@ class ChannelReader:
         return ChannelFailed(self.spec.name, reason)
 
     def _records(self, batch: Batch) -> Iterator[Record]:
-        yield from self._points(batch) if self.has_points else self._status(batch)
+        if self.has_points:
+            yield from self._points(batch)
+        elif self.spec.kind is ChannelKind.SUBSCANS:
+            yield from self._subscans(batch)
+        else:
+            yield from self._status(batch)
         if not self.live:
             return
         if batch.problem:
@@ -95,13 +103,41 @@ class ChannelReader:
         except StreamError as error:
             yield self.fail(error.fact)
 
+    def _subscans(self, batch: Batch) -> Iterator[Record]:
+        name = self.spec.name
+        for block in batch.blocks:
+            found, problem = decode_block(self.spec, block)
+            values = found.values if isinstance(found, JsonPoints) else ()
+            if values and block.first > self.position:
+                yield GapFound(name, self.position, block.first)
+            for index, value in enumerate(values, block.first):
+                subscan = _subscan(name, index, value)
+                if subscan is None:
+                    problem = f"sub-scan {index} has no usable key and number"
+                    break
+                yield subscan
+                self.position = index + 1
+            if problem:
+                yield self.fail(problem)
+                return
+
     def _end(self, total: int) -> Iterator[Record]:
         name = self.spec.name
         if total < self.position:
             yield self.fail(f"its end marker says {total} points after {self.position} were read")
             return
-        if total > self.position and self.has_points:
+        if total > self.position and self.spec.kind is not ChannelKind.IMAGE_REFERENCE:
             yield GapFound(name, self.position, total)
         self.position = total
         self.live = False
         yield ChannelEnded(name, total)
+
+
+def _subscan(channel: str, index: int, value: Json) -> SubscanAnnounced | None:
+    """An entry of a sequence's stream; None if it is none."""
+    if not isinstance(value, dict):
+        return None
+    key, number = value.get("key"), value.get("scan_number")
+    if not isinstance(key, str) or not key or not isinstance(number, int):
+        return None
+    return SubscanAnnounced(channel, index, ScanKey(key), number)

@@ -25,6 +25,7 @@ from tango_saver.source.bliss2.parts import (
     decode_subscans,
     missing_channels,
 )
+from tango_saver.source.bliss2.target import scan_target
 
 MOST_POINTS = 2**40
 """Of a channel; more are taken for nonsense."""
@@ -97,7 +98,7 @@ def _channels(
     return channels
 
 
-def _target(document: _Document, notes: Notes) -> str:
+def _data_file(document: _Document, notes: Notes) -> str:
     path, filename = document.id.path or "", document.info.filename or ""
     if path and filename and path != filename:
         notes.add(f"id.path and info.filename differ: the scan goes to {path}")
@@ -131,7 +132,11 @@ def decode_document(raw: bytes | str, key: ScanKey, state: ScanState) -> ScanDes
     channels = _channels(document, info, key, notes)
     devices = decode_devices(info, notes)
     subscans = decode_subscans(info, channels, devices, notes)
-    target = _target(document, notes)
+    data_file = _data_file(document, notes)
+    options: dict[str, Any] = notes.part(
+        info, "writer_options", dict, {}, path="info.writer_options"
+    )
+    target = scan_target(data_file, text("images_path"), options.get("separate_scan_files"))
     if document.info.scan_nb not in (None, document.id.number):
         notes.add(f"id.number and info.scan_nb differ: the scan has number {document.id.number}")
     n_points = notes.part(info, "npoints", int, 0, path="info.npoints")
@@ -147,6 +152,7 @@ def decode_document(raw: bytes | str, key: ScanKey, state: ScanState) -> ScanDes
         saved=bool(target) and document.info.save is not False,
         writer=document.info.data_writer or "",
         target=target,
+        index_file=data_file if data_file != target else "",
         state_stream=f"{STREAM_PREFIX}{document.state_stream.pk}",
         title=text("title"),
         scan_type=text("type"),
@@ -157,7 +163,7 @@ def decode_document(raw: bytes | str, key: ScanKey, state: ScanState) -> ScanDes
         images_path=text("images_path"),
         publisher=text("publisher"),
         publisher_version=text("publisher_version"),
-        writer_options=notes.part(info, "writer_options", dict, {}, path="info.writer_options"),
+        writer_options=options,
         subscans=subscans,
         devices=devices,
         channels=channels,

@@ -13,6 +13,7 @@ import redis
 from tango_saver.errors import ProtocolVersionError, RedisUnreachableError, SourceError
 from tango_saver.model.scan import ScanAnnouncement, ScanDescription, ScanKey, ScanState
 from tango_saver.source.bliss2.document import Identity, decode_document
+from tango_saver.source.bliss2.target import scan_target
 from tango_saver.source.bliss2.wire import (
     HISTORY_KEY,
     RawEntry,
@@ -28,7 +29,14 @@ from tango_saver.source.bliss2.wire import (
 _MOST_SCANS = 256
 """Scans announced by one call."""
 
-_PATHS = ("$.id", "$.info.save", "$.info.data_writer", "$.info.filename")
+_PATHS = (
+    "$.id",
+    "$.info.save",
+    "$.info.data_writer",
+    "$.info.filename",
+    "$.info.images_path",
+    "$.info.writer_options.separate_scan_files",
+)
 
 
 class _Answer(msgspec.Struct):
@@ -38,6 +46,10 @@ class _Answer(msgspec.Struct):
     save: list[bool | None] = msgspec.field(name="$.info.save", default_factory=list)
     writer: list[str | None] = msgspec.field(name="$.info.data_writer", default_factory=list)
     filename: list[str | None] = msgspec.field(name="$.info.filename", default_factory=list)
+    images_path: list[Any] = msgspec.field(name="$.info.images_path", default_factory=list)
+    separate: list[Any] = msgspec.field(
+        name="$.info.writer_options.separate_scan_files", default_factory=list
+    )
 
 
 _ANSWER = msgspec.json.Decoder(_Answer)
@@ -47,7 +59,11 @@ def _announcement(entry: str, key: str, answer: bytes) -> ScanAnnouncement:
     """What one scan says of itself; msgspec's errors and UnicodeError are the caller's."""
     found = _ANSWER.decode(answer)
     identity = found.id[0]
-    target = identity.path or next(iter(found.filename), None) or ""
+    target = scan_target(
+        identity.path or next(iter(found.filename), None) or "",
+        next(iter(found.images_path), None),
+        next(iter(found.separate), None),
+    )
     return ScanAnnouncement(
         key=ScanKey(key),
         entry=entry,

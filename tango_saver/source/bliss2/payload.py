@@ -201,13 +201,14 @@ def decode_block(spec: ChannelSpec, block: Block) -> tuple[Points, str]:
     """The points of a block.
 
     Points of a channel without varying dimension are FixedPoints, with one always
-    RaggedPoints, those of a json channel JsonPoints. Values are read-only.
+    RaggedPoints, those of a json channel and the sub-scans of a sequence JsonPoints. Values
+    are read-only.
 
     Returns:
         the points in front of the first entry that cannot be decoded, and what is wrong
         with that entry (empty if nothing is).
     """
-    if spec.kind is ChannelKind.JSON:
+    if spec.kind in (ChannelKind.JSON, ChannelKind.SUBSCANS):
         return _json(block)
     if spec.shape is None or None in spec.shape:
         return _ragged(spec, block)
