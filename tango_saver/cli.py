@@ -1,4 +1,4 @@
-"""The command line for people: ``tango-saver demo | serve``."""
+"""The command line for people: ``tango-saver demo | serve | explain``."""
 
 from __future__ import annotations
 
@@ -142,6 +142,24 @@ def demo(
         raise _failure(error) from error
     if not succeeded:
         raise typer.Exit(_EXIT_ERROR)
+
+
+@app.command()
+def explain(
+    what: Annotated[str, typer.Argument(help="Key of a scan in Redis, or a recording (.json.gz).")],
+    redis: Annotated[
+        str, typer.Option(help="URL of the Redis that BLISS publishes into.")
+    ] = _DEFAULTS.redis_url,
+    layout: Annotated[str, typer.Option(help="Layout of the files.")] = _DEFAULTS.layout,
+) -> None:
+    """Say where a scan goes: which channel to which dataset, in which form, by which rule."""
+    from tango_saver.engine.explain import explain as explain_scans  # noqa: PLC0415 - heavy
+
+    try:
+        for text in explain_scans(what, SaverSettings(redis_url=redis, layout=layout)):
+            print(text)
+    except SaverError as error:
+        raise _failure(error) from error
 
 
 def _failure(error: SaverError) -> typer.Exit:

@@ -45,7 +45,7 @@ def explain_scan(description: ScanDescription, layout: str) -> str:
     """
     name, _ = choose_layout(layout, description)
     n_points = description.n_points
-    complete = {channel: n_points for channel in description.channels} if n_points else None
+    complete = dict.fromkeys(description.channels, n_points) if n_points else None
     moment = Moment("SUCCEEDED", _NOW, end_time=_NOW, n_points=complete)
     text = explain_plan(name, description, plan_scan(layout, description, moment))
     if description.saved:
