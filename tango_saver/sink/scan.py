@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +10,12 @@ from pathlib import Path
 from h5py import h5d, h5g
 
 from tango_saver.errors import DatasetError
-from tango_saver.model.plan import Attributes, FilePlan, StreamDataset
+from tango_saver.model.plan import Attributes, FilePlan, FrameRun, StreamDataset
 from tango_saver.model.records import Points
 from tango_saver.sink.chunk_queue import ChunkQueue
 from tango_saver.sink.chunks import GrowingArray
 from tango_saver.sink.nodes import remove_attributes, same_attributes, set_attributes
+from tango_saver.sink.references import ReferenceWriter
 from tango_saver.sink.statics import StaticNodes
 from tango_saver.sink.streams import (
     StreamWriter,
@@ -52,6 +53,7 @@ class ScanInFile:
         self._flush = flush
         self._leave = leave
         self._streams: dict[str, list[StreamWriter]] = {}
+        self._references: dict[str, ReferenceWriter] = {}
         self._failed: dict[str, DatasetError] = {}
         self._statics = StaticNodes(path, root, plan)
 
@@ -100,6 +102,35 @@ class ScanInFile:
             with self._costs_the_channel(channel, writer.spec.path):
                 writer.fill(stop - first)
 
+    def show_frames(
+        self,
+        channel: str,
+        runs: Sequence[FrameRun],
+        n_frames: int,
+        missing: Sequence[tuple[int, int]],
+    ) -> None:
+        """Show frames that lie in other files; visible to readers after the next flush.
+
+        Args:
+            channel: full name, one of the plan's references.
+            runs: see ``ReferenceWriter.show``, like the next two.
+            n_frames: shown altogether.
+            missing: ranges among them that cannot be read.
+
+        Raises:
+            DatasetError: the channel cannot be shown, now or any more; others can.
+            TargetUnusableError: the file cannot be written.
+        """
+        if channel in self._failed:
+            raise self._failed[channel]
+        writer = self._references.get(channel)
+        if writer is None:
+            spec = self._plan.references[channel]
+            writer = ReferenceWriter(self._path, self._root, spec, self._statics)
+            self._references[channel] = writer
+        with self._costs_the_channel(channel, writer.spec.path):
+            writer.show(runs, n_frames, missing)
+
     def update(self, plan: FilePlan) -> None:
         """Bring the nodes up to a newer plan of the same scan.
 
@@ -138,7 +169,7 @@ class ScanInFile:
                     column.complete()
         self._flush()
         self._statics.create(plan.last)
-        self.set_root_attributes(plan.final_root_attributes)
+        self._statics.set_final_root_attributes(plan.final_root_attributes)
         self._flush()
         self._leave(self)
 

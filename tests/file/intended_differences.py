@@ -41,12 +41,12 @@ INTENDED = (
     IntendedDifference(
         "quick200",
         "/@default",
-        "several scans overlap: which one finishes last is a matter of time",
+        "several scans overlap: the newest is the default, not the one that happened to end last",
     ),
     IntendedDifference(
         "parallel",
         "/@default",
-        "several scans overlap: which one finishes last is a matter of time",
+        "several scans overlap: the newest is the default, not the one that happened to end last",
     ),
 )
 

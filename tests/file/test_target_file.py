@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import h5py
@@ -162,6 +163,21 @@ def test_the_last_nodes_come_last(tmp_path: Path, reader: ReaderProcess) -> None
     assert end == b"2026-11-24T18:00:00+01:00"
     assert points.tolist() == [0, 1, 2, 3, 4]
     file.close()
+
+
+def test_the_newest_of_overlapping_scans_stays_the_default(tmp_path: Path) -> None:
+    path = tmp_path / "data.h5"
+    file = TargetFile.open(path)
+    plans = [
+        replace(plan_of(path, entry=entry), final_root_attributes={"default": entry})
+        for entry in ("9.1", "10.1")
+    ]
+    older, newer = [file.begin(plan) for plan in plans]
+    newer.finish(plans[1])
+    older.finish(plans[0])
+    file.close()
+    with h5py.File(path) as opened:
+        assert opened.attrs["default"] == "10.1"
 
 
 def test_nodes_of_every_kind(tmp_path: Path) -> None:
