@@ -14,6 +14,7 @@ import gzip
 import json
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -108,6 +109,7 @@ def replay(
     number: int | None = None,
     writer: str | None = None,
     file: str | None = None,
+    images: Path | None = None,
     trim: int | None = None,
     stop_at: ScanState | None = None,
     on_state: Callable[[str, ScanState], None] | None = None,
@@ -123,6 +125,8 @@ def replay(
         number: number of the first scan; the following ones count on.
         writer: value of SCAN_SAVING.writer to announce, default the recorded one.
         file: name of the data file below ``root``, default the recorded one.
+        images: folder whose files are put below ``root`` before anything is published, as if
+            detectors had saved them there.
         trim: drop the entries before this point of every channel right after they were
             published, as Redis does to a reader that is late.
         stop_at: publish nothing behind this state, as a session that was killed.
@@ -136,6 +140,7 @@ def replay(
         redis.RedisError: Redis does not take it.
     """
     content = _load(recording)
+    _put_images(images, root)
     scans = _renamed_scans(content, root, file)
     for scan in scans:
         for document in _distinct(scan.documents):
@@ -159,6 +164,11 @@ def replay(
                 if on_state is not None:
                     on_state(scan.key, event.state)
     return [scan.key for scan in scans]
+
+
+def _put_images(images: Path | None, root: Path) -> None:
+    if images is not None:
+        shutil.copytree(images, root, dirs_exist_ok=True)
 
 
 def _load(recording: Path) -> dict[str, Any]:

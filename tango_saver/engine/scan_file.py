@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +13,7 @@ import gevent
 
 from tango_saver.engine.open_targets import OpenTarget, OpenTargets
 from tango_saver.errors import EntryExistsError, SinkError, TargetLockedError
-from tango_saver.model.plan import FilePlan
+from tango_saver.model.plan import FilePlan, FrameRun
 from tango_saver.model.records import Points
 from tango_saver.sink.journal import Journal
 from tango_saver.sink.scan import ScanInFile
@@ -47,6 +47,7 @@ class ScanFile:
         self._warnings: list[str] = []
         self._lengths: Mapping[str, int] = {}
         self._rows = 0
+        self._frames: dict[str, int] = {}
         self._bytes = 0
         self.begun = False
         """The entries are in the file."""
@@ -144,6 +145,25 @@ class ScanFile:
         with target.use():
             scan.fill_gap(channel, first, stop)
         self._grown(stop - first)
+
+    def show_frames(
+        self,
+        channel: str,
+        runs: Sequence[FrameRun],
+        n_frames: int,
+        missing: Sequence[tuple[int, int]],
+    ) -> None:
+        """Show frames that lie in other files; see ``ScanInFile.show_frames``.
+
+        Raises:
+            DatasetError: this channel cannot be shown.
+            SinkError: the file cannot be written.
+        """
+        target, scan = self._in_use()
+        with target.use():
+            scan.show_frames(channel, runs, n_frames, missing)
+        self._grown(n_frames - self._frames.get(channel, 0))
+        self._frames[channel] = n_frames
 
     def check(self) -> None:
         """Raise what a flush in the background met.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tango_saver.engine.open_targets import OpenTargets
 from tango_saver.engine.reading_again import read_again
 from tango_saver.engine.scan_file import ScanFile
 from tango_saver.errors import DatasetError, SaverError, SinkError, TargetPathError
-from tango_saver.model.plan import FilePlan
+from tango_saver.model.plan import FilePlan, FrameRun, ReferenceDataset
 from tango_saver.model.records import (
     FixedPoints,
     GapFound,
@@ -24,6 +24,7 @@ from tango_saver.model.records import (
 from tango_saver.model.settings import SaverSettings
 from tango_saver.sink.journal import Journal
 from tango_saver.sink.paths import check_target
+from tango_saver.sink.sources import Source, look_at
 
 _LOG = logging.getLogger(__name__)
 
@@ -150,6 +151,25 @@ class ScanFiles:
                 file.fill_gap(channel, start, stop)
 
         self._in_each(self._holders(channel), channel, first, fill)
+
+    def look_at(self, run: FrameRun, spec: ReferenceDataset) -> Source:
+        """Whether frames are where a detector says; see ``sink.sources.look_at``."""
+        return look_at(run, spec, Path(self._order.target))
+
+    def show_frames(
+        self,
+        channel: str,
+        runs: Sequence[FrameRun],
+        n_frames: int,
+        missing: Sequence[tuple[int, int]],
+    ) -> None:
+        """Show frames in the scan's own file; see ``ScanInFile.show_frames``.
+
+        Raises:
+            DatasetError: the channel cannot be shown.
+            SinkError: the scan's own file cannot be written.
+        """
+        self._own.show_frames(channel, runs, n_frames, missing)
 
     def check(self) -> None:
         """Raise what a flush in the background met.

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import gevent
 
+from tango_saver.engine.frames import Frames
 from tango_saver.engine.messages import LostPoints, News, SaveScan
 from tango_saver.engine.open_targets import OpenTargets
 from tango_saver.engine.patient_reader import PatientReader
@@ -30,7 +31,7 @@ from tango_saver.model.records import (
     ScanClosed,
     ScanOpened,
 )
-from tango_saver.model.report import Gap, SavingState, ScanProgress, ScanReport
+from tango_saver.model.report import ChannelReport, Gap, SavingState, ScanProgress, ScanReport
 from tango_saver.model.scan import EndReason, ScanDescription
 from tango_saver.model.settings import SaverSettings
 
@@ -70,6 +71,7 @@ class ScanWriter:
         self._layout = settings.layout
         self._reader: PatientReader | None = None
         self._tally = Tally()
+        self._frames = Frames(order.key, self._file)
         self._description: ScanDescription | None = None
         self._plan: FilePlan | None = None
         self._warnings = list(order.warnings)
@@ -87,7 +89,9 @@ class ScanWriter:
         """Where it stands."""
         order, plan = self._order, self._plan
         n_points = self._description.n_points if self._description is not None else None
-        expected = None if plan is None or n_points is None else n_points * len(plan.channels)
+        expected = None
+        if plan is not None and n_points is not None:
+            expected = n_points * (len(plan.channels) + len(self._frames))
         return ScanProgress(
             key=order.key,
             session=order.session,
@@ -141,6 +145,7 @@ class ScanWriter:
             n_bytes = self._take_all(self._reader.read())
             if not self._ended:
                 self._file.check()
+                self._frames.go_on()
                 self._go_on(self._reader, n_bytes)
 
     def _read_from(self, positions: Mapping[str, int]) -> None:
@@ -186,13 +191,15 @@ class ScanWriter:
                 self._take_points(record)
             case GapFound():
                 self._take_gap(record)
+            case ChannelEnded(channel, _) if channel in self._frames:
+                self._frames.end(channel)
             case ChannelEnded(channel, n_points):
                 if self._concerns(channel):
                     self._tally.ended(channel, n_points)
             case ChannelFailed(channel, reason):
                 self._channel_fails(channel, reason)
-            case FramesReferenced():
-                pass  # the layout has said already that these images are left out
+            case FramesReferenced(channel, status):
+                self._frames.take(channel, status)
             case ScanClosed(description):
                 self._open(description)
                 self._close(description, "")
@@ -230,6 +237,9 @@ class ScanWriter:
         )
 
     def _channel_fails(self, channel: str, reason: str) -> None:
+        if channel in self._frames:
+            self._frames.fail(channel, reason)
+            return
         _LOG.warning("scan %s: channel %s is left: %s", self._order.key, channel, reason)
         self._tally.failed(channel, reason)
 
@@ -246,6 +256,7 @@ class ScanWriter:
         moment = Moment("RUNNING", _now(), allowed_roots=self._settings.allowed_roots)
         plan = plan_scan(self._layout, description, moment)
         self._tally.expect(name for name in description.channels if name in plan.channels)
+        self._frames.expect(description, plan)
         recalled = self._file.recall()
         lengths = self._file.open(plan)
         self._plan = plan
@@ -275,8 +286,10 @@ class ScanWriter:
             description = with_earlier_map(description, self._description or description)
         self._description = description
         self._end_reason = end_reason or description.end_reason
+        self._frames.finish()
         for channel, reason in self._file.failed_channels().items():
-            self._tally.failed(channel, reason)
+            if channel not in self._frames:
+                self._tally.failed(channel, reason)
         plan = self._final_plan(description, end_reason)
         if plan.exact or plan.further:
             for channel, n_points in self._file.finish_others(plan).items():
@@ -287,8 +300,7 @@ class ScanWriter:
         self._ended = True
 
     def _final_plan(self, description: ScanDescription, end_reason: str) -> FilePlan:
-        reports = self._tally.reports(self._file.lengths())
-        problems = problems_of(reports)
+        problems = problems_of(self._channel_reports())
         now = _now()
         moment = Moment(
             "FAILED" if self._error or problems else "SUCCEEDED",
@@ -296,7 +308,13 @@ class ScanWriter:
             end_time=now,
             end_reason=end_reason,
             n_points=self._file.lengths(),
-            warnings=(*self._warnings, *problems, *self._file.lost, *filter(None, [self._error])),
+            warnings=(
+                *self._warnings,
+                *self._frames.warnings(),
+                *problems,
+                *self._file.lost,
+                *filter(None, [self._error]),
+            ),
             allowed_roots=self._settings.allowed_roots,
         )
         return plan_scan(self._layout, description, moment)
@@ -329,17 +347,21 @@ class ScanWriter:
         return round(time.monotonic() - since, 1) if since else 0.0
 
     def _all_warnings(self) -> tuple[str, ...]:
-        found = [*self._warnings, *self._file.warnings()]
+        found = [*self._warnings, *self._frames.warnings(), *self._file.warnings()]
         if self._description is not None:
             found += self._description.warnings
         if self._plan is not None:
             found += self._plan.warnings
-        found += [f"channel {name}: {why}" for name, why in self._tally.problems.items()]
+        problems = {**self._tally.problems, **self._frames.problems()}
+        found += [f"channel {name}: {why}" for name, why in problems.items()]
         return tuple(dict.fromkeys(found))
+
+    def _channel_reports(self) -> tuple[ChannelReport, ...]:
+        return (*self._tally.reports(self._file.lengths()), *self._frames.reports())
 
     def _report(self) -> ScanReport:
         order = self._order
-        channels = self._tally.reports(self._file.lengths())
+        channels = self._channel_reports()
         error = self._error or problem_sentence(channels) or "; ".join(self._file.lost)
         return ScanReport(
             key=order.key,
