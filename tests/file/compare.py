@@ -19,7 +19,15 @@ import numpy as np
 from file.intended_differences import is_intended
 
 IGNORED_ROOT_ATTRIBUTES = frozenset(
-    {"file_time", "file_name", "HDF5_Version", "h5py_version", "creator", "create_version"}
+    {
+        "file_time",
+        "file_name",
+        "HDF5_Version",
+        "h5py_version",
+        "creator",
+        "create_version",
+        "file_update_time",
+    }
 )
 CLOCK_VALUES = ("/end_time", "/writer/date")
 """Ends of the paths whose values are the writer's clock."""
