@@ -44,6 +44,7 @@ class OpenTarget:
         self._listeners: list[Callable[[], None]] = []
         self._dirty = Event()
         self._dirty_since = 0.0
+        self._closed = False
         self._error: SinkError | None = None
         self._flusher = gevent.spawn(self._flush_in_time)
 
@@ -105,12 +106,14 @@ class OpenTarget:
             SinkError: what was appended since the last flush may be missing.
         """
         with self._lock:
+            self._closed = True
             self._flusher.kill(block=False)
             self.file.close()
 
     def refuse(self) -> None:
         """Close, whatever there is to be written, and let nobody use it any more."""
         with self._lock:
+            self._closed = True
             self._flusher.kill(block=False)
             try:
                 if self._error is None:
@@ -125,11 +128,13 @@ class OpenTarget:
             self._dirty.wait()
             due = self._dirty_since + self._period_s - time.monotonic()
             gevent.sleep(max(due, pause, 0.0))
-            if not self._dirty.is_set():
-                continue  # somebody flushed meanwhile
             started = time.monotonic()
             try:
-                self.flush()
+                with self._lock:
+                    if self._closed:
+                        return
+                    if self._dirty.is_set():  # else somebody flushed meanwhile
+                        self.flush()
             except SaverError as error:
                 _LOG.error("flushing %s failed: %s", self.path, error)
             except Exception as error:  # noqa: BLE001 - every scan of the file meets it
