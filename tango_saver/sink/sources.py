@@ -46,15 +46,21 @@ def look_at(run: FrameRun, spec: ReferenceDataset, target: Path) -> Source:
     """
     try:
         found = os.stat(run.file)  # noqa: PTH116 - called for every one of thousands of files
-        is_target = os.path.samestat(found, os.stat(target))  # noqa: PTH116
     except FileNotFoundError:
         return Source(0, "does not exist", may_pass=True, absent=True)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         return Source(0, f"cannot be looked at: {reason}", may_pass=True)
-    if not stat.S_ISREG(found.st_mode) or is_target:
+    if not stat.S_ISREG(found.st_mode) or _is(target, found):
         return Source(0, "is not a file of images")
     return _look_inside(run, spec) if spec.source else Source(run.n_frames)
+
+
+def _is(path: Path, found: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(found, path.stat())
+    except OSError:
+        return False
 
 
 def _look_inside(run: FrameRun, spec: ReferenceDataset) -> Source:
