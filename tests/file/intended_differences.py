@@ -39,9 +39,19 @@ INTENDED = (
     ),
     IntendedDifference("killed", "/232.1/writer/status", "the points that came are all saved"),
     IntendedDifference(
+        "lima2_hdf5",
+        "/17.1/instrument/cam2/frame@interpretation",
+        "a frame of one channel is an image, and viewers show it as one",
+    ),
+    IntendedDifference(
         "quick200",
         "/@default",
         "several scans overlap: the newest is the default, not the one that happened to end last",
+    ),
+    IntendedDifference(
+        "sequence",
+        "/@default",
+        "the file opens with its newest scan; a sequence is older than its sub-scans",
     ),
     IntendedDifference(
         "parallel",
