@@ -8,16 +8,33 @@ from types import MappingProxyType
 
 from tango_saver.errors import ConfigurationError
 from tango_saver.layout.h5map import map_of_target, plan_h5map, with_earlier_map
-from tango_saver.layout.moment import Moment
+from tango_saver.layout.moment import Member, Moment
 from tango_saver.layout.nexus import plan_nexus
+from tango_saver.layout.options import LayoutOptions
 from tango_saver.model.plan import FilePlan
 from tango_saver.model.scan import ScanDescription
 
-__all__ = ["LAYOUTS", "Layout", "Moment", "choose_layout", "plan_scan", "with_earlier_map"]
+__all__ = [
+    "LAYOUTS",
+    "Layout",
+    "LayoutOptions",
+    "Member",
+    "Moment",
+    "choose_layout",
+    "plan_scan",
+    "with_earlier_map",
+]
 
-Layout = Callable[[ScanDescription, Moment], FilePlan]
+Layout = Callable[[ScanDescription, Moment, LayoutOptions], FilePlan]
 
-_PLANNERS: Mapping[str, Layout] = MappingProxyType({"nexus": plan_nexus, "h5map": plan_h5map})
+_DEFAULTS = LayoutOptions()
+_PLANNERS: Mapping[str, Layout] = MappingProxyType(
+    {
+        "nexus": plan_nexus,
+        # A map of the session leaves nothing to choose.
+        "h5map": lambda description, moment, _options: plan_h5map(description, moment),
+    }
+)
 
 AUTO = "auto"
 """As the session asks: h5map for SCAN_SAVING.writer ``mapping``, else nexus."""
@@ -50,12 +67,17 @@ def choose_layout(wanted: str, description: ScanDescription) -> tuple[str, str]:
     return name, ""
 
 
-def plan_scan(layout_name: str, description: ScanDescription, moment: Moment) -> FilePlan:
+def plan_scan(
+    layout_name: str,
+    description: ScanDescription,
+    moment: Moment,
+    options: LayoutOptions = _DEFAULTS,
+) -> FilePlan:
     """Lay out a scan in the layout of that name.
 
     Raises:
         ConfigurationError: there is no such layout.
     """
     name, sentence = choose_layout(layout_name, description)
-    plan = _PLANNERS[name](description, moment)
+    plan = _PLANNERS[name](description, moment, options)
     return replace(plan, warnings=(sentence, *plan.warnings)) if sentence else plan

@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from tango_saver.layout.mesh import mesh_shape, on_the_grid
 from tango_saver.layout.metadata import add_mapping, text
 from tango_saver.layout.naming import Place, clean, link_name, place, short_names
+from tango_saver.layout.options import ChunkOptions, LayoutOptions, chunk_options
 from tango_saver.layout.positioners import COLLECTIONS
 from tango_saver.layout.storage import choose_storage
 from tango_saver.layout.tree import EntryTree
-from tango_saver.model.plan import Group, Node, PointKind, SoftLink, StreamDataset
+from tango_saver.model.plan import (
+    Group,
+    Node,
+    PointKind,
+    SoftLink,
+    StaticValue,
+    StreamDataset,
+)
 from tango_saver.model.scan import ChannelKind, ChannelSpec, Json, ScanDescription, Subscan
 
 _NO_DEVICES = frozenset({"name", *COLLECTIONS})
@@ -32,6 +41,15 @@ class PlacedChannel:
     """Its name in ``measurement``, unique there."""
     has_data_link: bool = False
     """Whether its group gets a link ``data`` to it."""
+    view: str = ""
+    """Of its points on the grid of a mesh scan that keeps its shape, empty without one."""
+    grid: tuple[int, ...] = ()
+    """Slow axis first; with a view only."""
+
+    @property
+    def shown(self) -> str:
+        """Where links lead: the points as the user wants to see them."""
+        return self.view or self.path
 
     @property
     def nx_class(self) -> str:
@@ -48,16 +66,28 @@ class PlacedChannel:
 
 
 def place_channels(
-    tree: EntryTree, description: ScanDescription, subscan: Subscan
+    tree: EntryTree,
+    description: ScanDescription,
+    subscan: Subscan,
+    options: LayoutOptions,
 ) -> tuple[PlacedChannel, ...]:
     """Find a place for every channel of a sub-scan; no two share a dataset or a link."""
-    names = [name for name in subscan.channels if name in description.channels]
+    names = [
+        name
+        for name in subscan.channels
+        if name in description.channels
+        and description.channels[name].kind is not ChannelKind.SUBSCANS
+    ]
     shorts = short_names(names)
     positioners = _positioner_channels(description, subscan)
+    grid = mesh_shape(description) if options.keepshape else ()
+    shared = _shared_positioners(description, positioners) if options.multivalue_positioners else {}
     placed: list[PlacedChannel] = []
     for name in names:
         channel = description.channels[name]
-        if name in positioners:
+        if name in shared:
+            wanted = shared[name]
+        elif name in positioners:
             wanted = Place(clean(shorts[name]), "value", principal=True)
         else:
             device = _device(description, name)
@@ -67,7 +97,8 @@ def place_channels(
                 str(device.get("device_type") or ""),
                 str(device.get("data_type") or ""),
             )
-        placed.append(_placed(tree, channel, wanted, is_positioner=name in positioners))
+        item = _placed(tree, channel, wanted, is_positioner=name in positioners)
+        placed.append(_on_grid(tree, item, grid) if grid else item)
     return tuple(_with_data_link(tree, item) for item in placed)
 
 
@@ -83,17 +114,48 @@ def _with_data_link(tree: EntryTree, item: PlacedChannel) -> PlacedChannel:
     return replace(item, has_data_link=True)
 
 
-def _positioner_channels(description: ScanDescription, subscan: Subscan) -> frozenset[str]:
+def _positioner_channels(description: ScanDescription, subscan: Subscan) -> tuple[str, ...]:
     """The scalars of the first device of the chain that triggers others."""
     for key in subscan.devices:
         device = description.devices.get(key)
         if device is not None and device.triggered_devices:
-            return frozenset(
+            return tuple(
                 name
                 for name in device.channels
                 if name in description.channels and description.channels[name].shape == ()
             )
-    return frozenset()
+    return ()
+
+
+def _shared_positioners(
+    description: ScanDescription, positioners: tuple[str, ...]
+) -> Mapping[str, Place]:
+    """Places of several channels of one device: the first is its value, the others beside it.
+
+    Those of a mesh scan are independent axes, and have a group each all the same.
+    """
+    if len(positioners) == 1 or mesh_shape(description):
+        return {}
+    places: dict[str, Place] = {}
+    groups: set[str] = set()
+    for name in positioners:
+        device, _, own_name = name.rpartition(":")
+        if device:
+            is_first = device not in groups
+            groups.add(device)
+            dataset = "value" if is_first else clean(own_name)
+            places[name] = Place(clean(device), dataset, principal=is_first)
+    return places
+
+
+def _on_grid(tree: EntryTree, item: PlacedChannel, grid: tuple[int, ...]) -> PlacedChannel:
+    """Give the points a flat dataset, and its place to the view of them on the grid."""
+    shape = item.channel.shape
+    if item.channel.kind is not ChannelKind.NUMERIC or shape is None or None in shape:
+        return item
+    flat = tree.free_path(f"{item.path}_flat")
+    tree.reserve(flat)
+    return replace(item, path=flat, view=item.path, grid=grid)
 
 
 def _device(description: ScanDescription, channel: str) -> Mapping[str, Json]:
@@ -162,24 +224,25 @@ def stream_datasets(
         extra: channel name -> companions that it gets besides the usual ones.
     """
     streams: dict[str, tuple[StreamDataset, ...]] = {}
+    options, _ = chunk_options(description.writer_options)
     for item in placed:
         if item.is_stream:
             made = companions(tree, description, item) + extra.get(item.channel.name, ())
-            streams[item.channel.name] = (_dataset(description, item, made),)
+            streams[item.channel.name] = (_dataset(description, item, made, options),)
     return streams
 
 
 def _dataset(
-    description: ScanDescription, item: PlacedChannel, made_with_it: tuple[Node, ...]
+    description: ScanDescription,
+    item: PlacedChannel,
+    made_with_it: tuple[Node, ...],
+    options: ChunkOptions,
 ) -> StreamDataset:
     channel = item.channel
     is_text = channel.kind is ChannelKind.JSON
     shape = () if is_text or channel.shape is None else channel.shape
     dtype = None if is_text else channel.dtype
-    attributes = {}
-    unit = channel.unit or item.place.units
-    if unit:
-        attributes["units"] = text(unit)
+    attributes = _units(item)
     if len(shape) in _INTERPRETATION and not item.is_positioner:
         attributes["interpretation"] = _INTERPRETATION[len(shape)]
     return StreamDataset(
@@ -188,11 +251,25 @@ def _dataset(
         kind=PointKind.TEXT if is_text else PointKind.NUMERIC,
         dtype=dtype,
         shape=shape,
-        storage=choose_storage(dtype, shape, description.n_points),
+        storage=choose_storage(dtype, shape, description.n_points, options),
         attributes=attributes,
         companions=made_with_it,
         reason=_placing_rule(description, item),
     )
+
+
+def _units(item: PlacedChannel) -> dict[str, StaticValue]:
+    unit = item.channel.unit or item.place.units
+    return {"units": text(unit)} if unit else {}
+
+
+def _view(item: PlacedChannel) -> Node:
+    """The points on the grid; scalars are an image there, or a volume."""
+    attributes = _units(item)
+    n_dimensions = len(item.channel.shape or ()) or len(item.grid)
+    if n_dimensions in _INTERPRETATION and not item.is_positioner:
+        attributes["interpretation"] = _INTERPRETATION[n_dimensions]
+    return on_the_grid(item.view, item.path, item.channel, item.grid, attributes)
 
 
 def _placing_rule(description: ScanDescription, item: PlacedChannel) -> str:
@@ -208,12 +285,14 @@ def companions(
 ) -> tuple[Node, ...]:
     """Group, ``data``, measurement and positioner links of a channel."""
     nodes: list[Node] = [Group(item.group_path, {"NX_class": item.nx_class})]
+    if item.view:
+        nodes.append(_view(item))
     if item.has_data_link:
         nodes.append(SoftLink(f"{item.group_path}/data", item.place.dataset))
-    nodes.append(SoftLink(f"{tree.root}/measurement/{item.link}", item.path))
+    nodes.append(SoftLink(f"{tree.root}/measurement/{item.link}", item.shown))
     if item.is_positioner:
         motor = _motor(description, item)
-        nodes.append(SoftLink(f"{tree.root}/instrument/positioners/{motor}", item.path))
+        nodes.append(SoftLink(f"{tree.root}/instrument/positioners/{motor}", item.shown))
     return tuple(nodes)
 
 
@@ -221,4 +300,4 @@ def _motor(description: ScanDescription, item: PlacedChannel) -> str:
     """The motor's own name if the session has a motor of that name, else the group's."""
     own_name = item.channel.name.rpartition(":")[2]
     is_motor = own_name in description.positioners.start and clean(own_name) == item.place.group
-    return link_name(own_name) if is_motor else item.place.group
+    return link_name(own_name) if is_motor else item.link

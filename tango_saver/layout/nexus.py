@@ -8,28 +8,32 @@
     <category>                      metadata
     scan_info         NXcollection  what the user added to scan_info without a category
     notes             NXcollection  comments
+    scans             NXcollection  links to the sub-scans of a sequence
     plot, plotselect  NXdata
     writer            NXnote        status, date, and what went wrong
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import tango_saver
+from tango_saver.layout.icat import sample_of
 from tango_saver.layout.images import plan_images
 from tango_saver.layout.instrument import (
-    PlacedChannel,
     add_devices,
     place_channels,
     stream_datasets,
 )
+from tango_saver.layout.masters import links_from_elsewhere
 from tango_saver.layout.metadata import add_mapping, text
 from tango_saver.layout.moment import Moment
 from tango_saver.layout.naming import link_name
+from tango_saver.layout.options import LayoutOptions, chunk_options
 from tango_saver.layout.plots import PLOT_NAMES, plan_plot
 from tango_saver.layout.positioners import add_positioners
+from tango_saver.layout.sequences import add_members
 from tango_saver.layout.tree import EntryTree
 from tango_saver.model.plan import (
     Attributes,
@@ -39,7 +43,7 @@ from tango_saver.model.plan import (
     StreamDataset,
     Value,
 )
-from tango_saver.model.scan import ChannelKind, Json, ScanDescription, Subscan
+from tango_saver.model.scan import ChannelKind, ChannelSpec, Json, ScanDescription, Subscan
 
 PROTOCOL_KEYS = frozenset({
     "acquisition_chain", "channels", "comments", "count_time", "data_dim", "data_policy",
@@ -54,16 +58,18 @@ PROTOCOL_KEYS = frozenset({
 NO_CATEGORIES = frozenset({"positioners", "nexuswriter"})
 """Named as metadata categories, but laid out by rules of their own."""
 
-SAMPLE_PREFIX = "Sample_"
-"""Of the keys of the data policy's snapshot that describe the sample."""
+_DEFAULTS = LayoutOptions()
 
 
-def plan_nexus(description: ScanDescription, moment: Moment) -> FilePlan:
+def plan_nexus(
+    description: ScanDescription, moment: Moment, options: LayoutOptions = _DEFAULTS
+) -> FilePlan:
     """Lay out a scan.
 
     Args:
         description: of the scan as it is now.
         moment: what else is known.
+        options: choices of those who run the saver.
 
     Returns:
         the whole plan; the one of a later moment has all the paths of an earlier one.
@@ -71,20 +77,22 @@ def plan_nexus(description: ScanDescription, moment: Moment) -> FilePlan:
     subscans = _subscans(description)
     entries = tuple(f"{description.number}.{index}" for index in range(1, len(subscans) + 1))
     planned = [
-        _plan_entry(entry, description, subscan, moment)
+        _plan_entry(entry, description, subscan, moment, options)
         for entry, subscan in zip(entries, subscans, strict=True)
     ]
     last = tuple(Value(f"/{entry}/end_time", text(moment.end_time)) for entry in entries)
+    root_attributes = _root_attributes(description, moment)
     return FilePlan(
         target=description.target,
         entries=entries,
-        root_attributes=_root_attributes(description, moment),
+        root_attributes=root_attributes,
         nodes=tuple(node for entry in planned for node in entry.nodes),
         streams={name: datasets for entry in planned for name, datasets in entry.streams.items()},
         references={name: spec for entry in planned for name, spec in entry.references.items()},
         last=last if moment.end_time else (),
         final_root_attributes={"default": entries[-1]} if moment.end_time else {},
         warnings=tuple(dict.fromkeys(sentence for entry in planned for sentence in entry.warnings)),
+        links_from_elsewhere=links_from_elsewhere(description, entries, root_attributes),
     )
 
 
@@ -122,7 +130,11 @@ def _root_attributes(description: ScanDescription, moment: Moment) -> Attributes
 
 
 def _plan_entry(
-    entry: str, description: ScanDescription, subscan: Subscan, moment: Moment
+    entry: str,
+    description: ScanDescription,
+    subscan: Subscan,
+    moment: Moment,
+    options: LayoutOptions,
 ) -> _EntryPlan:
     tree = EntryTree(entry)
     root = tree.root
@@ -131,7 +143,7 @@ def _plan_entry(
     tree.group(f"{root}/measurement", "NXcollection")
     for name in ("end_time", *PLOT_NAMES):
         tree.reserve(f"{root}/{name}")
-    placed = place_channels(tree, description, subscan)
+    placed = place_channels(tree, description, subscan, options)
     _add_head(tree, description, moment)
     add_positioners(
         tree, description.positioners, [item.path for item in placed if item.is_positioner]
@@ -141,7 +153,16 @@ def _plan_entry(
     plot = plan_plot(tree, description, placed, moment.n_points)
     streams = stream_datasets(tree, description, placed, plot.companions)
     images = plan_images(tree, description, placed)
-    warnings = (*_left_out(description, placed), *images.left_out, *tree.warnings)
+    sequences = _sequences(description, subscan)
+    if sequences:
+        add_members(tree, description.target, moment.members)
+    warnings = (
+        *chunk_options(description.writer_options)[1],
+        *_left_out(description, (*(item.channel for item in placed), *sequences)),
+        *(member.sentence for member in moment.members if sequences and member.problem),
+        *images.left_out,
+        *tree.warnings,
+    )
     _add_writer(tree, (*moment.warnings, *description.warnings, *warnings))
     if moment.n_points is not None and plot.name:
         tree.attribute(root, "default", plot.name)
@@ -183,12 +204,7 @@ def _add_metadata(tree: EntryTree, description: ScanDescription) -> None:
         if key not in PROTOCOL_KEYS and key not in categories
     }
     add_mapping(tree, f"{root}/scan_info", others)
-    snapshot = _mapping(info.get("dataset_metadata_snapshot"))
-    sample = {
-        key.removeprefix(SAMPLE_PREFIX): value
-        for key, value in snapshot.items()
-        if key.startswith(SAMPLE_PREFIX)
-    }
+    sample = sample_of(_mapping(info.get("dataset_metadata_snapshot")))
     add_mapping(tree, f"{root}/sample", sample, "NXsample")
     _add_notes(tree, info.get("comments"))
 
@@ -223,16 +239,23 @@ def _add_notes(tree: EntryTree, comments: Json) -> None:
         add_mapping(tree, f"{tree.root}/notes", {f"note_{number:02d}": note})
 
 
-def _left_out(description: ScanDescription, placed: tuple[PlacedChannel, ...]) -> list[str]:
+def _sequences(description: ScanDescription, subscan: Subscan) -> tuple[ChannelSpec, ...]:
+    """The channels that announce the sub-scans of a sequence."""
+    channels = (description.channels.get(name) for name in subscan.channels)
+    return tuple(
+        channel
+        for channel in channels
+        if channel is not None and channel.kind is ChannelKind.SUBSCANS
+    )
+
+
+def _left_out(description: ScanDescription, channels: Iterable[ChannelSpec]) -> list[str]:
     """What of the channels is not saved, one sentence each."""
-    reasons = {
-        ChannelKind.SUBSCANS: "the sub-scans of a sequence are not linked",
-    }
-    sentences = []
-    for item in placed:
-        reason = item.channel.problem or reasons.get(item.channel.kind, "")
-        if reason:
-            sentences.append(f"channel {item.channel.name} is not saved: {reason}")
+    sentences = [
+        f"channel {channel.name} is not saved: {channel.problem}"
+        for channel in channels
+        if channel.problem
+    ]
     if description.channels and description.missing_channels:
         missing = ", ".join(description.missing_channels)
         sentences.append(f"channels that BLISS announced but never opened: {missing}")

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from tango_saver.layout.options import ChunkOptions
 from tango_saver.model.plan import Filter, Storage
 
 SMALL_TOTAL = 64 * 1024
@@ -42,10 +43,20 @@ VARYING_EXTENT = 512
 VARYING_EXTENTS = 64
 """Chunk along each of several dimensions that vary."""
 TEXT_POINTS = 512
+LARGEST_ASKED_CHUNK = 64 * 1024 * 1024
+"""Bytes; whatever a session asks for, a chunk is in memory as a whole."""
+_SPLIT = 4
+"""Parts of the innermost dimension where the session says nothing of it."""
+_ENDLESS_POINTS = 512
+"""Taken for an unknown number of points where chunks are as the session asks."""
+_OURS = ChunkOptions()
 
 
 def choose_storage(
-    dtype: np.dtype[Any] | None, shape: tuple[int | None, ...], n_points: int | None
+    dtype: np.dtype[Any] | None,
+    shape: tuple[int | None, ...],
+    n_points: int | None,
+    options: ChunkOptions = _OURS,
 ) -> Storage:
     """Chunk and filter of a channel's dataset.
 
@@ -53,10 +64,48 @@ def choose_storage(
         dtype: of one value; None for text.
         shape: of one point, ``()`` for a scalar; None for a dimension that varies.
         n_points: expected number of points, None if unknown.
+        options: what the session asks for.
 
     Returns:
-        a chunk of ``1 + len(shape)`` dimensions, each at least 1, of at most 1 MiB.
+        a chunk of ``1 + len(shape)`` dimensions, each at least 1, of at most 1 MiB unless the
+        session asks for more.
     """
+    storage = _own_choice(dtype, shape, n_points)
+    if options == _OURS or dtype is None:
+        return storage
+    extents = _extents(shape)
+    itemsize = max(dtype.itemsize, 1)
+    n_expected = _ENDLESS_POINTS if n_points is None else max(n_points, 1)
+    chunk, chosen = storage.chunk, storage.filter
+    if options.chunk_bytes is not None or options.chunk_split is not None:
+        chunk = _asked_chunk((n_expected, *extents), itemsize, options)
+    if options.compression_limit is not None:
+        is_large = n_points is None or (
+            n_expected * math.prod(extents) * itemsize > options.compression_limit
+        )
+        chosen = Filter.DEFLATE if is_large else Filter.NONE
+    if chosen is not Filter.NONE and options.filter is not None:
+        chosen = options.filter
+    return Storage(chunk, chosen, "as the session asks")
+
+
+def _asked_chunk(extents: tuple[int, ...], itemsize: int, options: ChunkOptions) -> tuple[int, ...]:
+    """The whole array if it fits, else filled up from the innermost dimension."""
+    room = min(options.chunk_bytes or LARGEST_CHUNK, LARGEST_ASKED_CHUNK) // itemsize
+    if math.prod(extents) <= room:
+        return extents
+    chunk: list[int] = []
+    for extent in reversed(extents):
+        part = -(-extent // (options.chunk_split or _SPLIT))
+        chunk.append(max(min(part, room), 1))
+        room //= chunk[-1]
+    return tuple(reversed(chunk))
+
+
+def _own_choice(
+    dtype: np.dtype[Any] | None, shape: tuple[int | None, ...], n_points: int | None
+) -> Storage:
+    """Chunk and filter as long as the session asks for nothing."""
     expected = None if n_points is None else max(n_points, 1)
     if dtype is None:
         points = TEXT_POINTS if expected is None else min(expected, TEXT_POINTS)

@@ -36,6 +36,10 @@ class EntryTree:
         """Keep a path for a dataset or link that comes with the points of a channel."""
         self._reserved.add(path)
 
+    def release(self, path: str) -> None:
+        """Keep a path no longer."""
+        self._reserved.discard(path)
+
     def reserve_group(self, path: str, nx_class: str) -> None:
         """Keep a path for a group that may come later; whoever makes it, its class is fixed."""
         self._classes.setdefault(path, nx_class)

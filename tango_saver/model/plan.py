@@ -166,6 +166,11 @@ class Filter(Enum):
 
     NONE = "none"
     DEFLATE = "shuffle+deflate"
+    GZIP = "deflate"
+    SHUFFLE = "shuffle"
+    BITSHUFFLE = "bitshuffle"
+    """To be read with the package hdf5plugin, like the next."""
+    BITSHUFFLE_LZ4 = "bitshuffle+lz4"
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +262,18 @@ class ReferenceDataset:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkFromElsewhere:
+    """A link to an entry of the scan, in the root of a file that many scans share."""
+
+    file: str
+    """Absolute path; not yet checked."""
+    link: ExternalLink
+    """Relative to the folder of that file."""
+    root_attributes: Attributes = field(default_factory=dict)
+    """Set if the file has to be made."""
+
+
+@dataclass(frozen=True, slots=True)
 class FilePlan:
     """One scan in one file."""
 
@@ -284,6 +301,8 @@ class FilePlan:
     further: tuple[FilePlan, ...] = ()
     """The same scan in other files. They have no further ones; their targets are as published
     and not yet checked."""
+    links_from_elsewhere: tuple[LinkFromElsewhere, ...] = ()
+    """Made once the entries are there. That such a file cannot be written costs the link alone."""
 
     @property
     def channels(self) -> frozenset[str]:

@@ -25,12 +25,17 @@ from tango_saver.source.bliss2.target import scan_target
 def test_a_scan_has_a_file_of_its_own_only_if_the_session_says_so_and_where(
     images_path: Any, separate: Any, target: str
 ) -> None:
-    assert scan_target("/data/data.h5", images_path, separate) == target
+    assert scan_target("/data/data.h5", images_path, separate, "nexus") == target
 
 
 def test_the_file_of_a_scan_has_the_extension_of_the_data_file() -> None:
-    assert scan_target("/d/x.nxs", "/d/scan1/{i}", separate=True) == "/d/scan1/bliss_master.nxs"
+    target = scan_target("/d/x.nxs", "/d/scan1/{i}", separate=True, writer="nexus")
+    assert target == "/d/scan1/bliss_master.nxs"
 
 
 def test_without_a_data_file_there_is_none_of_its_own() -> None:
-    assert scan_target("", "/d/scan1/{i}", separate=True) == ""
+    assert scan_target("", "/d/scan1/{i}", separate=True, writer="nexus") == ""
+
+
+def test_a_session_that_maps_its_files_itself_knows_where_the_scan_goes() -> None:
+    assert scan_target("/d/x.h5", "/d/scan1/{i}", separate=True, writer="mapping") == "/d/x.h5"

@@ -136,7 +136,8 @@ def decode_document(raw: bytes | str, key: ScanKey, state: ScanState) -> ScanDes
     options: dict[str, Any] = notes.part(
         info, "writer_options", dict, {}, path="info.writer_options"
     )
-    target = scan_target(data_file, text("images_path"), options.get("separate_scan_files"))
+    separate, writer = options.get("separate_scan_files"), document.info.data_writer
+    target = scan_target(data_file, text("images_path"), separate, writer)
     if document.info.scan_nb not in (None, document.id.number):
         notes.add(f"id.number and info.scan_nb differ: the scan has number {document.id.number}")
     n_points = notes.part(info, "npoints", int, 0, path="info.npoints")

@@ -63,6 +63,7 @@ def _announcement(entry: str, key: str, answer: bytes) -> ScanAnnouncement:
         identity.path or next(iter(found.filename), None) or "",
         next(iter(found.images_path), None),
         next(iter(found.separate), None),
+        next(iter(found.writer), None),
     )
     return ScanAnnouncement(
         key=ScanKey(key),
