@@ -28,7 +28,7 @@ from tango_saver.layout.metadata import (
 from tango_saver.model.plan import StaticValue
 from tango_saver.model.scan import Json
 
-VALUE_TYPES = frozenset({"inline", "inline_b64", "compound", "stream"})
+VALUE_TYPES = ("inline", "inline_b64", "compound", "stream")
 """Values that are JSON objects; all others are raw."""
 
 _NAMED_DTYPE = re.compile(r"bool|u?int(?:8|16|32|64)|float(?:16|32|64|128)|complex(?:64|128|256)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -275,7 +274,7 @@ def test_a_scan_may_go_to_several_files_from_its_start(
 def test_a_bad_file_of_a_map_costs_that_file_and_says_so(
     name: str, fact: str, save: Callable[..., ScanReport], images: Path, tmp_path: Path
 ) -> None:
-    os.symlink("data.h5", images / "same.h5")
+    (images / "same.h5").symlink_to("data.h5")
 
     def change(maps: dict[str, Any]) -> None:
         maps[name] = {"type": "group", "children": {"1.1": {"type": "group"}}}
