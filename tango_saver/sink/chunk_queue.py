@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from tango_saver.errors import DatasetError
-from tango_saver.sink.encoding import deflated
+from tango_saver.model.plan import Filter
+from tango_saver.sink.encoding import encoded_chunk
 from tango_saver.sink.space import FileSpace
-from tango_saver.sink.trouble import dataset_trouble
+from tango_saver.sink.trouble import HDF5_ERRORS, dataset_trouble
 
 _IN_FLIGHT = 32 << 20
 """Bytes of unencoded chunks that may wait for the pool, per file."""
@@ -32,7 +33,7 @@ class ArrayForm:
     chunk: tuple[int, ...]
     fill: npt.NDArray[Any]
     """0-dimensional, of ``dtype``."""
-    deflate: bool
+    filter: Filter
 
 
 class Receiver(Protocol):
@@ -80,12 +81,12 @@ class ChunkQueue:
         replaces: bool,
     ) -> None:
         """Encode a chunk; never waits for the pool."""
-        work = partial(_encode, block)
+        work = partial(_encode, block, array.form.filter)
         if self._executor is None:
             future: Future[bytes] = Future()
             try:
                 future.set_result(work())
-            except MemoryError as error:
+            except HDF5_ERRORS as error:
                 future.set_exception(error)
         else:
             future = self._executor.submit(work)
@@ -128,5 +129,5 @@ class ChunkQueue:
             array.problem = failure
 
 
-def _encode(block: Callable[[], npt.NDArray[Any]]) -> bytes:
-    return deflated(block())
+def _encode(block: Callable[[], npt.NDArray[Any]], chosen: Filter) -> bytes:
+    return encoded_chunk(block(), chosen)

@@ -19,13 +19,14 @@ import numpy.typing as npt
 from h5py import h5d
 
 from tango_saver.errors import DatasetError
+from tango_saver.model.plan import Filter
 from tango_saver.sink.chunk_queue import ArrayForm, ChunkQueue
 from tango_saver.sink.encoding import inner_offsets, whole_chunk
 
 _LARGEST_SLAB = 512 << 20
 """Bytes of the chunks that are not full, per array: a point of absurd size costs its channel."""
-_NO_FILTERS = 0b11
-"""Filter mask of a chunk that neither shuffle nor deflate was applied to."""
+_NO_FILTERS = {Filter.NONE: 0, Filter.DEFLATE: 0b11}
+"""Filter mask of a chunk that no filter was applied to; 0b1 where there is one filter."""
 
 
 @dataclass(slots=True)
@@ -105,7 +106,7 @@ class GrowingArray:
 
     def complete(self) -> None:
         """Encode the last chunk as it is; nothing may be appended any more."""
-        if self._slab is not None and self.form.deflate:
+        if self._slab is not None and self._encodes:
             self._complete()
 
     def replace(self) -> bool:
@@ -134,6 +135,10 @@ class GrowingArray:
 
     def _widen(self, inner: tuple[int, ...]) -> None:
         self.inner = tuple(map(max, self.inner, inner))
+
+    @property
+    def _encodes(self) -> bool:
+        return self.form.filter is not Filter.NONE
 
     @property
     def _used(self) -> int:
@@ -184,7 +189,7 @@ class GrowingArray:
             self._write_slab(slab)
         else:
             slab.values[slab.used :] = self.form.fill
-        if self.form.deflate or not slab.places:
+        if self._encodes or not slab.places:
             self._hand_over(slab.values, start, self.length, replaces=bool(slab.places))
 
     def _hand_over(
@@ -192,7 +197,7 @@ class GrowingArray:
     ) -> None:
         """Write a row of chunks for good; the state is that of after it."""
         offsets = inner_offsets(values.shape[1:], self.form.chunk)
-        if not self.form.deflate:
+        if not self._encodes:
             self._queue.space.require(values.nbytes)
             self._extend(end)
             for inner in offsets:
@@ -219,7 +224,7 @@ class GrowingArray:
         for inner in offsets:
             place = slab.places.get(inner)
             if place is None:
-                mask = _NO_FILTERS if self.form.deflate else 0
+                mask = _NO_FILTERS.get(self.form.filter, 0b1)
                 block = self._plain(slab.values, inner)
                 self._dataset.write_direct_chunk((start, *inner), block, mask)
                 stored = self._dataset.get_chunk_info_by_coord((start, *inner))

@@ -1,6 +1,7 @@
 """Chunks as HDF5 stores them: shuffled and deflated, without HDF5's lock.
 
-All of it releases the interpreter, so a pool of threads uses all cores.
+All of it releases the interpreter, so a pool of threads uses all cores; only bitshuffle, on
+request of the session, needs HDF5 itself.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from isal import isal_zlib
+
+from tango_saver.model.plan import Filter
 
 _LEVEL = 1
 """Higher levels cost time and save nothing on detector data."""
@@ -66,6 +69,27 @@ def deflated(block: npt.NDArray[Any]) -> bytes:
     """A chunk as the filters shuffle and deflate leave it (zlib container)."""
     encoded: bytes = isal_zlib.compress(shuffled(block), _LEVEL)
     return encoded
+
+
+def encoded_chunk(block: npt.NDArray[Any], chosen: Filter) -> bytes:
+    """A whole chunk as the chosen filter leaves it.
+
+    Raises:
+        OSError, RuntimeError, ValueError: the filter refuses.
+    """
+    if chosen is Filter.DEFLATE:
+        return deflated(block)
+    if chosen is Filter.SHUFFLE:
+        return shuffled(block).tobytes()
+    plain = np.ascontiguousarray(block)
+    if chosen is Filter.GZIP:
+        encoded: bytes = isal_zlib.compress(plain.reshape(-1).view(np.uint8), _LEVEL)
+        return encoded
+    from tango_saver.sink.bitshuffle import (  # noqa: PLC0415 - loads plugins that few ask for
+        bitshuffled,
+    )
+
+    return bitshuffled(plain, chosen)
 
 
 def whole_chunk(

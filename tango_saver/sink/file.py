@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -14,9 +14,10 @@ import h5py
 from h5py import h5g
 
 from tango_saver.errors import EntryExistsError, TargetLockedError, TargetUnusableError
-from tango_saver.model.plan import FilePlan
+from tango_saver.model.plan import Attributes, ExternalLink, FilePlan
 from tango_saver.sink.chunk_queue import ChunkQueue
 from tango_saver.sink.holders import holders
+from tango_saver.sink.nodes import set_attributes
 from tango_saver.sink.scan import ScanInFile
 from tango_saver.sink.space import FileSpace
 from tango_saver.sink.trouble import HDF5_ERRORS, system_errno, unusable
@@ -96,6 +97,37 @@ class TargetFile:
         """Names in the root of the file."""
         return sorted(self._file)
 
+    def add_links(
+        self, links: Iterable[ExternalLink], root_attributes: Attributes
+    ) -> tuple[str, ...]:
+        """Make links in the root; what has such a name already stays as it is.
+
+        Args:
+            links: relative to the folder of this file.
+            root_attributes: set on a new file only.
+
+        Returns:
+            one sentence for each link whose name something else has.
+
+        Raises:
+            TargetUnusableError: the file cannot be written.
+        """
+        taken = []
+        try:
+            if self._new:
+                set_attributes(self._root, self._first_attributes(root_attributes))
+                self._new = False
+            for link in links:
+                present = self._file.get(link.path, getlink=True)
+                if present is None:
+                    self._file[link.path] = h5py.ExternalLink(link.file, link.target)
+                elif not _leads_to(present, link):
+                    taken.append(f"{self.path} has something else called {link.path[1:]} already")
+            self._file.flush()
+        except HDF5_ERRORS as error:
+            raise unusable(self.path, error, "written") from error
+        return tuple(taken)
+
     def begin(self, plan: FilePlan) -> ScanInFile:
         """Make the entries of a scan; a reader can open the file from then on.
 
@@ -158,20 +190,22 @@ class TargetFile:
     def _start(self, plan: FilePlan, confirmed: Mapping[str, int] | None) -> ScanInFile:
         scan = ScanInFile(self.path, self._root, self._queue, plan, self.flush, self._scans.remove)
         if self._new:
-            scan.set_root_attributes(
-                {
-                    "file_name": str(self.path),
-                    "file_time": datetime.now(UTC).astimezone().isoformat(),
-                    "HDF5_Version": h5py.version.hdf5_version,
-                    "h5py_version": h5py.version.version,
-                    **plan.root_attributes,
-                }
-            )
+            scan.set_root_attributes(self._first_attributes(plan.root_attributes))
             self._new = False
         scan.start(confirmed)
         self._scans.append(scan)
         self.flush()
         return scan
+
+    def _first_attributes(self, attributes: Attributes) -> Attributes:
+        """The root attributes of a new file."""
+        return {
+            "file_name": str(self.path),
+            "file_time": datetime.now(UTC).astimezone().isoformat(),
+            "HDF5_Version": h5py.version.hdf5_version,
+            "h5py_version": h5py.version.version,
+            **attributes,
+        }
 
     def _flush_file(self) -> None:
         try:
@@ -186,6 +220,25 @@ class TargetFile:
             _in_use[self._identity] = str(error).splitlines()[0]
             raise unusable(self.path, error, "closed") from error
         _in_use.pop(self._identity, None)
+
+
+def entries_of(path: Path) -> frozenset[str]:
+    """Names in the root of a file that another process may be writing; empty if there is none.
+
+    The file must not be open in this process.
+    """
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return frozenset(file)
+    except HDF5_ERRORS:
+        return frozenset()
+
+
+def _leads_to(present: object, link: ExternalLink) -> bool:
+    return isinstance(present, h5py.ExternalLink) and (present.filename, present.path) == (
+        link.file,
+        link.target,
+    )
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -252,7 +252,7 @@ def _form(spec: StreamDataset) -> ArrayForm:
         spec.dtype,
         spec.storage.chunk,
         fill_value(spec.dtype),
-        spec.storage.filter is Filter.DEFLATE,
+        spec.storage.filter,
     )
 
 
@@ -261,7 +261,7 @@ def _form_of_lengths(spec: StreamDataset) -> ArrayForm:
     inner = () if spec.shape.count(None) == 1 else (len(spec.shape),)
     dtype = np.dtype(np.int64)
     return ArrayForm(
-        lengths_path(spec), spec.channel, dtype, (rows, *inner), fill_value(dtype), deflate=False
+        lengths_path(spec), spec.channel, dtype, (rows, *inner), fill_value(dtype), Filter.NONE
     )
 
 
@@ -282,14 +282,25 @@ def _create(
     access = None
     if form is not None:
         access = _UNCACHED
-        if form.deflate:
-            properties.set_shuffle()
-            properties.set_deflate(1)
+        _add_filter(properties, form.filter)
         if dtype.kind in "fc":
             properties.set_fill_value(form.fill)
     space = h5s.create_simple(extent, (h5s.UNLIMITED,) * len(extent))
     kind = type_in_file(dtype)
     return h5d.create(root, path.encode(), kind, space, properties, LINKS, access)
+
+
+def _add_filter(properties: h5p.PropDCID, chosen: Filter) -> None:
+    if chosen in (Filter.DEFLATE, Filter.SHUFFLE):
+        properties.set_shuffle()
+    if chosen in (Filter.DEFLATE, Filter.GZIP):
+        properties.set_deflate(1)
+    if chosen in (Filter.BITSHUFFLE, Filter.BITSHUFFLE_LZ4):
+        from tango_saver.sink.bitshuffle import (  # noqa: PLC0415 - loads plugins that few ask for
+            add_filter,
+        )
+
+        add_filter(properties, chosen)
 
 
 def _padded(

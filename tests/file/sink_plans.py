@@ -21,6 +21,9 @@ from tango_saver.model.plan import (
     Value,
 )
 
+PLAIN_FILTERS = (Filter.NONE, Filter.DEFLATE, Filter.GZIP, Filter.SHUFFLE)
+"""Those that h5py reads without further packages."""
+
 
 def stream(
     name: str,

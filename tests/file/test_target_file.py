@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 from file.reader_process import ReaderProcess
-from file.sink_plans import plan_of, stream
+from file.sink_plans import PLAIN_FILTERS, plan_of, stream
 
 from tango_saver.errors import (
     DatasetError,
@@ -321,7 +321,7 @@ def test_a_channel_without_points_leaves_no_trace(tmp_path: Path) -> None:
         assert list(opened["1.1/measurement"]) == ["full"]
 
 
-@pytest.mark.parametrize("filter_", Filter)
+@pytest.mark.parametrize("filter_", PLAIN_FILTERS)
 def test_a_mesh_is_seen_on_its_grid_while_it_grows(
     tmp_path: Path, reader: ReaderProcess, filter_: Filter
 ) -> None:
