@@ -54,7 +54,9 @@ class _Memory(threading.local):
         if self._file is None:
             access = h5p.create(h5p.FILE_ACCESS)
             access.set_fapl_core(1 << 20, False)  # noqa: FBT003 - no file on disk
-            self._file = h5f.create(b"chunks", h5f.ACC_TRUNC, None, access)
+            # HDF5 takes files in memory of the same name for the same file.
+            place = f"chunks {threading.get_ident()}"
+            self._file = h5f.create(place.encode(), h5f.ACC_TRUNC, None, access)
         properties = h5p.create(h5p.DATASET_CREATE)
         properties.set_chunk(shape)
         add_filter(properties, chosen)
