@@ -60,7 +60,12 @@ class TangoSaver(ShowingDevice):
         doc=_doc("Beacon as host:port; it is asked for the URL of Redis. Empty: it is not asked."),
     )
     layout = device_property(
-        dtype=str, default_value=_DEFAULTS.layout, doc=_doc("Layout of the files.")
+        dtype=str,
+        default_value=_DEFAULTS.layout,
+        doc=_doc(
+            "Layout of the files: nexus, h5map (the map of the file that BLISS >= 2.4 publishes),"
+            " or auto: h5map for SCAN_SAVING.writer mapping, else nexus."
+        ),
     )
     data_writers = device_property(
         dtype=(str,),

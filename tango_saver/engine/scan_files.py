@@ -7,21 +7,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tango_saver.engine.late_datasets import missing_datasets, read_again
+from tango_saver.engine.losses import Losses
 from tango_saver.engine.messages import SaveScan
 from tango_saver.engine.open_targets import OpenTargets
-from tango_saver.engine.reading_again import read_again
 from tango_saver.engine.scan_file import ScanFile
 from tango_saver.errors import DatasetError, SaverError, SinkError, TargetPathError
 from tango_saver.model.plan import FilePlan, FrameRun, ReferenceDataset
-from tango_saver.model.records import (
-    FixedPoints,
-    GapFound,
-    JsonPoints,
-    Points,
-    PointsArrived,
-    RaggedPoints,
-)
+from tango_saver.model.records import GapFound, Points, PointsArrived, behind
 from tango_saver.model.settings import SaverSettings
+from tango_saver.sink.absent import absent_files
 from tango_saver.sink.journal import Journal
 from tango_saver.sink.paths import check_target
 from tango_saver.sink.sources import Source, look_at
@@ -53,7 +48,8 @@ class ScanFiles:
         self._planned: dict[ScanFile, set[str]] = {}
         self._datasets: dict[ScanFile, set[str]] = {}
         self._paths = {order.target: Path(order.target)}
-        self._lost: dict[str, str] = {}
+        self._losses = Losses(order.key)
+        self._absent: dict[str, None] = {}
         self._bytes = 0
 
     @property
@@ -69,7 +65,12 @@ class ScanFiles:
     @property
     def lost(self) -> tuple[str, ...]:
         """What is not in other files than the scan's own, one sentence for each."""
-        return tuple(self._lost.values())
+        return self._losses.sentences
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """What datasets lead to that does not exist, once ``finish_others`` was called."""
+        return tuple(self._absent)
 
     @property
     def rows_visible(self) -> int:
@@ -129,7 +130,7 @@ class ScanFiles:
 
         def add(file: ScanFile, start: int) -> None:
             before = file.bytes_appended
-            rest = _behind(points, start - first)
+            rest = behind(points, start - first)
             if len(rest):
                 file.append(channel, start, rest)
             if file is holders[0]:
@@ -200,14 +201,15 @@ class ScanFiles:
         for target, file in self._others.items():
             for channel, reason in file.failed_channels().items():
                 if channel in self._planned[self._own]:
-                    self._lose_channel(target, channel, reason)
+                    self._losses.channel(target, channel, reason)
                 else:
                     failed.setdefault(channel, reason)
         return failed
 
     def warnings(self) -> tuple[str, ...]:
         """What could not be made, and what had to be done to begin."""
-        return tuple(sentence for file in self._files() for sentence in file.warnings())
+        found = [sentence for file in self._files() for sentence in file.warnings()]
+        return (*found, *self._absent)
 
     def finish_others(self, plan: FilePlan) -> Mapping[str, int]:
         """Bring every file but the scan's own to its end.
@@ -217,9 +219,10 @@ class ScanFiles:
         Returns:
             channel -> rows, of channels that no earlier plan had.
         """
+        self._absent |= dict.fromkeys(absent_files(plan, Path(self._order.target)))
         before = self.lengths()
         known = {channel for channels in self._planned.values() for channel in channels}
-        fed = [file for file in self._begin_late(plan) if self._planned[file]]
+        fed = [file for file in self._begin_late(plan) if self._planned.get(file)]
         if fed:
             self._feed(fed, before)
         for file, part in self._late:
@@ -228,6 +231,8 @@ class ScanFiles:
         for part in plan.further:
             other = self._others.get(part.target) or self._open_other(part)
             if other is not None:
+                path = self._paths[part.target]
+                self._absent |= dict.fromkeys(absent_files(part, path))
                 with self._costs_the_file(part.target, other):
                     other.finish(part)
         return {name: n for name, n in self.lengths().items() if name not in known}
@@ -289,7 +294,7 @@ class ScanFiles:
             except DatasetError as error:
                 if len(holders) == 1:
                     raise
-                self._lose_channel(target, channel, error.fact)
+                self._losses.channel(target, channel, error.fact)
                 self._planned[file].discard(channel)
             except SinkError as error:
                 if file is self._own:
@@ -303,7 +308,7 @@ class ScanFiles:
 
     def _open_other(self, part: FilePlan) -> ScanFile | None:
         """Begin or take up the scan in another file; None if that file is lost."""
-        if part.target in self._lost:
+        if self._losses.has_file(part.target):
             return None
         file: ScanFile | None = None
         try:
@@ -333,13 +338,8 @@ class ScanFiles:
                 if opened is not None:
                     yield opened
                 continue
-            missing = {
-                channel: tuple(spec for spec in specs if spec.path not in self._datasets[file])
-                for channel, specs in part.streams.items()
-            }
-            streams = {channel: specs for channel, specs in missing.items() if specs}
-            if streams:
-                late = FilePlan(part.target, entries=(), streams=streams)
+            late = missing_datasets(part, self._datasets[file])
+            if late.streams:
                 path = self._paths[self._order.target if part is plan else part.target]
                 added = ScanFile(self._late_key, str(path), 0.0, self._targets)
                 self._late.append((added, late))
@@ -357,16 +357,13 @@ class ScanFiles:
                     self.append(channel, first, points)
                 case GapFound(channel, first, stop):
                     self.fill_gap(channel, first, stop)
-                    self._lost[f"gap in {channel}"] = (
-                        f"channel {channel}: points {first} to {stop - 1} were dropped by "
-                        "Redis before datasets that came late could be filled"
-                    )
+                    self._losses.gap(channel, first, stop)
 
         channels = {channel for file in files for channel in self._planned[file]}
         try:
             read_again(self._order.key, self._settings, channels, lengths, take)
         except SaverError as error:
-            self._lost["late"] = f"datasets that came late are not (wholly) saved: {error}"
+            self._losses.late_datasets(error)
 
     @contextmanager
     def _costs_the_file(self, target: str, file: ScanFile) -> Iterator[None]:
@@ -376,31 +373,13 @@ class ScanFiles:
             self._lose(target, file, error)
 
     def _lose(self, target: str, file: ScanFile | None, error: SinkError) -> None:
-        self._lost.setdefault(target, f"{target} is not (wholly) saved: {error}")
-        _LOG.error("scan %s: %s", self._order.key, self._lost[target])
-        self._others.pop(target, None)
+        self._losses.file(target, error)
         if file is None:
             return
+        if self._others.get(target) is file:
+            del self._others[target]
         self._planned.pop(file, None)
         try:
             file.release()
         except SinkError as second:
             _LOG.error("scan %s: nor can it be closed: %s", self._order.key, second)
-
-    def _lose_channel(self, target: str, channel: str, reason: str) -> None:
-        sentence = f"channel {channel} is not (wholly) in {target}: {reason}"
-        self._lost.setdefault(f"{channel} in {target}", sentence)
-        _LOG.error("scan %s: %s", self._order.key, sentence)
-
-
-def _behind(points: Points, n_points: int) -> Points:
-    """The points without the first ones."""
-    if not n_points:
-        return points
-    match points:
-        case FixedPoints(array):
-            return FixedPoints(array[n_points:])
-        case RaggedPoints(arrays):
-            return RaggedPoints(arrays[n_points:])
-        case JsonPoints(values):
-            return JsonPoints(values[n_points:])

@@ -313,6 +313,7 @@ class ScanWriter:
                 *self._frames.warnings(),
                 *problems,
                 *self._file.lost,
+                *self._file.absent,
                 *filter(None, [self._error]),
             ),
             allowed_roots=self._settings.allowed_roots,

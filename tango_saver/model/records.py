@@ -54,6 +54,19 @@ class JsonPoints:
 Points: TypeAlias = FixedPoints | RaggedPoints | JsonPoints
 
 
+def behind(points: Points, n_points: int) -> Points:
+    """The points without the first ones."""
+    if not n_points:
+        return points
+    match points:
+        case FixedPoints(array):
+            return FixedPoints(array[n_points:])
+        case RaggedPoints(arrays):
+            return RaggedPoints(arrays[n_points:])
+        case JsonPoints(values):
+            return JsonPoints(values[n_points:])
+
+
 @dataclass(frozen=True, slots=True)
 class ScanOpened:
     """The scan can be laid out: all its channels are known."""

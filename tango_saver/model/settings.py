@@ -15,7 +15,9 @@ class SaverSettings:
     session: str = ""
     """Name of the BLISS session; ``*`` for every session of that Redis."""
     redis_url: str = "redis://localhost:6379"
-    layout: str = "nexus"
+    layout: str = "auto"
+    """nexus, h5map (the map of the file that BLISS >= 2.4 publishes), or auto: h5map for scans
+    with SCAN_SAVING.writer ``mapping``, nexus for all others."""
     data_writers: tuple[str, ...] = ("nexus", "external", "mapping")
     """Values of SCAN_SAVING.writer whose scans are saved."""
     allowed_roots: tuple[str, ...] = ()

@@ -355,3 +355,23 @@ def test_a_killed_worker_costs_no_point_of_any_file(
         np.testing.assert_array_equal(file["1.1/items/twice"], SPECTRA)
         np.testing.assert_array_equal(other["1.1/spectra"], SPECTRA)
         assert "end_time" in file["1.1"]
+
+
+def test_files_that_datasets_lead_to_and_that_do_not_exist_are_named(
+    save: Callable[..., ScanReport], images: Path
+) -> None:
+    (images / "scan0001" / "raw.bin").unlink()
+    (images / "scan0001" / "cam1_0001.h5").rename(images / "scan0001" / "other.h5")
+
+    def without_camera(maps: dict[str, Any]) -> None:
+        del entry(maps)["instrument"]["children"]["cam1"]
+
+    report = save(without_camera)
+    assert report.state is SavingState.SAVED
+    with h5py.File(images / "data.h5") as file:
+        told = file["1.1/writer/data"].asstr()[()]
+    for item, name in (("vds", "cam1_0001.h5"), ("extbin", "raw.bin")):
+        for text in (told, "\n".join(report.warnings)):
+            (line,) = [line for line in text.splitlines() if name in line]
+            assert line.startswith(f"/1.1/items/{item} in ")
+            assert line.endswith("which does not exist")

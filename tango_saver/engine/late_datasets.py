@@ -1,15 +1,26 @@
-"""Points that were published before, read once more for datasets that came late."""
+"""Datasets of channels that only the newest plan has: their points are read once more."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from tango_saver.engine.patient_reader import PatientReader
+from tango_saver.model.plan import FilePlan
 from tango_saver.model.records import ChannelEnded, GapFound, PointsArrived, ScanClosed
 from tango_saver.model.settings import SaverSettings
 
 _SILENCE_S = 5.0
 """How long the next of them may take."""
+
+
+def missing_datasets(plan: FilePlan, known: Collection[str]) -> FilePlan:
+    """A plan of those datasets of channels that are not among the known paths."""
+    missing = {
+        channel: tuple(spec for spec in specs if spec.path not in known)
+        for channel, specs in plan.streams.items()
+    }
+    streams = {channel: specs for channel, specs in missing.items() if specs}
+    return FilePlan(plan.target, entries=(), streams=streams)
 
 
 def read_again(
