@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import re
-import string
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,35 +17,21 @@ from typing import Any
 import numpy as np
 
 from tango_saver.errors import LayoutError
+from tango_saver.layout.file_names import (
+    BadInfoError,
+    FileNames,
+    checked_path,
+    printf_names,
+    template_names,
+)
 from tango_saver.model.plan import FrameRun
 from tango_saver.model.scan import ChannelSpec, Json
 
 MOST_FILES = 200_000
 """Files of one channel; a status that announces more is an error of the publisher."""
-_LONGEST_PATH = 4000
 _LARGEST_SIZE = 2**31
 _MOST_DIMENSIONS = 8
-_WIDEST_NUMBER = 20
 _PLAIN_DTYPE = re.compile(r"[<>=|]?[a-z]{1,8}\d{0,3}")
-_PRINTF = re.compile(r"%(?:(?P<percent>%)|0?(?P<width>\d{0,2})[di])")
-_NUMBER_FORMAT = re.compile(r"(?:0(\d{1,2}))?d?")
-
-
-@dataclass(frozen=True, slots=True)
-class FileNames:
-    """The names of a series of files: all the same but for one number."""
-
-    before: str
-    """Absolute, up to the number."""
-    width: int | None
-    """Least number of digits, filled up with zeros; None for a single file."""
-    after: str = ""
-
-    def name(self, number: int) -> str:
-        """Absolute path of one file."""
-        if self.width is None:
-            return self.before
-        return f"{self.before}{number:0{self.width}d}{self.after}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,16 +144,12 @@ def frame_files(channel: ChannelSpec) -> FrameFiles | None:
         if plugin == "lima2" or stream_format == "lima_v2":
             return _lima2(channel)
         return _lima(channel)
-    except _BadInfoError as error:
+    except BadInfoError as error:
         raise LayoutError(
             f"where its images are is not clear: {error}",
             channel=channel.name,
             advice="Correct what the detector publishes",
         ) from error
-
-
-class _BadInfoError(Exception):
-    """What is wrong with the info of a stream; leaves this module as LayoutError."""
 
 
 def _lima(channel: ChannelSpec) -> FrameFiles | None:
@@ -204,7 +185,7 @@ def _lima2_master(channel: ChannelSpec) -> FrameFiles | None:
     if not master:
         return None
     if not (isinstance(master, list) and len(master) == 2):  # noqa: PLR2004 - file and dataset
-        raise _BadInfoError("master_file is not a file and a dataset")
+        raise BadInfoError("master_file is not a file and a dataset")
     found = dict(zip(("file", "dataset"), master, strict=True))
 
     def count(status: Json) -> FrameCount:
@@ -214,7 +195,7 @@ def _lima2_master(channel: ChannelSpec) -> FrameFiles | None:
     dtype, shape = _frame(channel.info)
     return FrameFiles(
         channel.name,
-        FileNames(_checked_path(_text(found, "file")), None),
+        FileNames(checked_path(_text(found, "file")), None),
         dtype,
         shape,
         _text(found, "dataset"),
@@ -227,15 +208,15 @@ def _mosca(channel: ChannelSpec) -> FrameFiles | None:
     found = _part(channel.info, "mosca_info")
     if not found.get("saving_enabled") or not found.get("file_format"):
         return None
-    folder = _checked_path(_text(found, "file_path"))
+    folder = checked_path(_text(found, "file_path"))
     prefix = found.get("file_prefix") or ""
     if not isinstance(prefix, str) or "/" in prefix:
-        raise _BadInfoError("file_prefix is no part of a file name")
+        raise BadInfoError("file_prefix is no part of a file name")
     detector = _size(channel.info, "detector", None)
     dtype, shape = _frame(channel.info)
     return FrameFiles(
         channel.name,
-        FileNames(_checked_path(f"{folder.rstrip('/')}/{prefix}spectra_"), 4, ".h5"),
+        FileNames(checked_path(f"{folder.rstrip('/')}/{prefix}spectra_"), 4, ".h5"),
         dtype,
         shape,
         f"{_text(found, 'data_path').rstrip('/')}/spectra_{detector:02d}",
@@ -270,101 +251,22 @@ def _series(
     )
 
 
-def printf_names(pattern: str) -> FileNames:
-    """Names after a pattern of printf with one whole number, ``/data/cam_%04d.h5``."""
-    parts: list[str] = [""]
-    width, position = 0, 0
-    for match in _PRINTF.finditer(pattern):
-        parts[-1] += pattern[position : match.start()]
-        position = match.end()
-        if match["percent"]:
-            parts[-1] += "%"
-            continue
-        padded = match[0].startswith("%0")
-        if match["width"] and not padded:
-            raise _BadInfoError(f"{pattern[:100]!r} fills its number with blanks")
-        width = int(match["width"] or 0)
-        parts.append("")
-    rest = pattern[position:]
-    if "%" in _PRINTF.sub("", pattern) or len(parts) != 2 or width > _WIDEST_NUMBER:  # noqa: PLR2004 - before and after the number
-        raise _BadInfoError(f"{pattern[:100]!r} is not a file name with one whole number")
-    before, after = parts[0], parts[1] + rest
-    _checked_path(f"{before}0{after}")
-    return FileNames(before, width, after)
-
-
-def template_names(folder: str, template: str, fields: Mapping[str, Json]) -> FileNames:
-    """Names after a template of ``str.format`` with the field ``file_number``.
-
-    Args:
-        folder: absolute.
-        template: of the name in it.
-        fields: what the template may use besides, texts and whole numbers.
-    """
-    parts: list[str] = [""]
-    width = 0
-    for literal, name, spec, conversion in _parsed(template):
-        parts[-1] += literal
-        if name is None:
-            continue
-        number = _NUMBER_FORMAT.fullmatch(spec or "")
-        if conversion or number is None or int(number[1] or 0) > _WIDEST_NUMBER:
-            raise _BadInfoError(f"{template[:100]!r} has a format that no file name needs")
-        if name == "file_number":
-            width = int(number[1] or 0)
-            parts.append("")
-        else:
-            parts[-1] += _filled(fields.get(name), int(number[1] or 0), name)
-    if len(parts) != 2 or "/" in "".join(parts):  # noqa: PLR2004 - before and after the number
-        raise _BadInfoError(f"{template[:100]!r} is not a file name with one file_number")
-    before, after = f"{folder.rstrip('/')}/{parts[0]}", parts[1]
-    _checked_path(f"{before}0{after}")
-    return FileNames(before, width, after)
-
-
-def _parsed(template: str) -> Iterator[tuple[str, str | None, str | None, str | None]]:
-    try:
-        yield from string.Formatter().parse(template)
-    except ValueError as error:
-        raise _BadInfoError(f"{template[:100]!r} is no template: {error}") from error
-
-
-def _filled(value: Json, width: int, name: str) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST_SIZE:
-        return f"{value:0{width}d}"
-    raise _BadInfoError(f"the value of {name[:40]!r} is neither a text nor a number")
-
-
-def _checked_path(path: str) -> str:
-    """The path itself, if it is absolute and leads where it says."""
-    if (
-        not path.startswith("/")
-        or "\0" in path
-        or ".." in path.split("/")
-        or len(path.encode("utf-8", "replace")) > _LONGEST_PATH
-    ):
-        raise _BadInfoError(f"{path[:100]!r} is not an absolute path")
-    return path
-
-
 def _frame(info: Mapping[str, Json]) -> tuple[np.dtype[Any], tuple[int, ...]]:
     text, shape = info.get("dtype"), info.get("shape")
     if not isinstance(text, str) or not _PLAIN_DTYPE.fullmatch(text):
-        raise _BadInfoError("dtype is not that of a number")
+        raise BadInfoError("dtype is not that of a number")
     try:
         dtype = np.dtype(text)
     except TypeError as error:
-        raise _BadInfoError(f"dtype {text!r} is unknown") from error
+        raise BadInfoError(f"dtype {text!r} is unknown") from error
     if dtype.kind not in "biufc":
-        raise _BadInfoError(f"dtype {text!r} is not that of a number")
+        raise BadInfoError(f"dtype {text!r} is not that of a number")
     if (
         not isinstance(shape, list)
         or len(shape) > _MOST_DIMENSIONS
         or not all(type(n) is int and 0 < n < _LARGEST_SIZE for n in shape)
     ):
-        raise _BadInfoError("shape is not a list of sizes")
+        raise BadInfoError("shape is not a list of sizes")
     return dtype, tuple(shape)
 
 
@@ -394,19 +296,19 @@ def _whole(channel: str, value: Json, extra: int = 0) -> int:
 def _part(info: Mapping[str, Json], name: str) -> Mapping[str, Json]:
     found = info.get(name)
     if not isinstance(found, Mapping):
-        raise _BadInfoError(f"{name} is missing")
+        raise BadInfoError(f"{name} is missing")
     return found
 
 
 def _text(found: Mapping[str, Json], name: str) -> str:
     value = found.get(name)
     if not isinstance(value, str) or not value or "\0" in value:
-        raise _BadInfoError(f"{name} is not a text")
+        raise BadInfoError(f"{name} is not a text")
     return value
 
 
 def _size(found: Mapping[str, Json], name: str, default: int | None) -> int:
     value = found.get(name, default)
     if type(value) is not int or not 0 <= value < _LARGEST_SIZE:
-        raise _BadInfoError(f"{name} is not a number")
+        raise BadInfoError(f"{name} is not a number")
     return value
