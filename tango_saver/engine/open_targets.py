@@ -189,6 +189,10 @@ class OpenTargets:
             target.users += 1
             return target, aside
 
+    def find(self, path: Path) -> OpenTarget | None:
+        """The open file, without a claim to it; None if it is not open here."""
+        return self._open.get(path)
+
     def _open_file(self, path: Path, *, damage_expected: bool) -> tuple[TargetFile, Path | None]:
         try:
             return TargetFile.open(path, executor=self._executor), None

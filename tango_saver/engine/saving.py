@@ -27,6 +27,7 @@ from tango_saver.engine.messages import (
 )
 from tango_saver.engine.open_targets import OpenTargets
 from tango_saver.engine.outbox import Outbox
+from tango_saver.engine.shared_links import SharedLinks
 from tango_saver.engine.writer import ScanWriter
 from tango_saver.errors import EngineError
 from tango_saver.model.report import ScanProgress
@@ -70,6 +71,7 @@ class SavingProcess:
             # Behind the report of the scan that closed it: a target with a running scan is kept.
             lambda path: gevent.spawn(self._tell, TargetClosed(path)),
         )
+        self._links = SharedLinks(settings, self._targets)
         gevent.spawn(self._take_orders)
         gevent.spawn(self._tell_progress)
         self._leave.wait()
@@ -113,7 +115,7 @@ class SavingProcess:
     def _save(self, order: SaveScan) -> None:
         if order.key in self._writers:
             return
-        writer = ScanWriter(order, self._settings, self._targets, self._tell)
+        writer = ScanWriter(order, self._settings, self._targets, self._links, self._tell)
         self._writers[order.key] = writer
         report = writer.run()
         del self._writers[order.key]

@@ -165,6 +165,17 @@ class ScanFile:
         self._grown(n_frames - self._frames.get(channel, 0))
         self._frames[channel] = n_frames
 
+    def update(self, plan: FilePlan) -> None:
+        """Bring the nodes up to a newer plan; see ``ScanInFile.update``.
+
+        Raises:
+            SinkError: the file cannot be written.
+        """
+        target, scan = self._in_use()
+        with target.use():
+            scan.update(plan)
+        target.touch()
+
     def check(self) -> None:
         """Raise what a flush in the background met.
 

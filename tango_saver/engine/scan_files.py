@@ -172,6 +172,14 @@ class ScanFiles:
         """
         self._own.show_frames(channel, runs, n_frames, missing)
 
+    def update(self, plan: FilePlan) -> None:
+        """Bring the nodes in the scan's own file up to a newer plan.
+
+        Raises:
+            SinkError: the file cannot be written.
+        """
+        self._own.update(plan)
+
     def check(self) -> None:
         """Raise what a flush in the background met.
 

@@ -10,13 +10,15 @@ from datetime import UTC, datetime
 import gevent
 
 from tango_saver.engine.frames import Frames
+from tango_saver.engine.members import Members
 from tango_saver.engine.messages import LostPoints, News, SaveScan
 from tango_saver.engine.open_targets import OpenTargets
 from tango_saver.engine.patient_reader import PatientReader
 from tango_saver.engine.scan_files import ScanFiles
+from tango_saver.engine.shared_links import SharedLinks
 from tango_saver.engine.tally import Tally, problem_sentence, problems_of
 from tango_saver.errors import DatasetError, SaverError, ScanNotFoundError
-from tango_saver.layout import Moment, choose_layout, plan_scan, with_earlier_map
+from tango_saver.layout import LayoutOptions, Moment, choose_layout, plan_scan, with_earlier_map
 from tango_saver.model.plan import FilePlan
 from tango_saver.model.records import (
     ChannelEnded,
@@ -30,6 +32,7 @@ from tango_saver.model.records import (
     Record,
     ScanClosed,
     ScanOpened,
+    SubscanAnnounced,
 )
 from tango_saver.model.report import ChannelReport, Gap, SavingState, ScanProgress, ScanReport
 from tango_saver.model.scan import EndReason, ScanDescription
@@ -43,6 +46,8 @@ _PACE_S = 0.08
 """Pause after points that came in small portions: better a few together than each one alone."""
 _FULL_BITE = 1 << 18
 """Bytes of a portion after which there is no pause: a scan is being caught up with."""
+_LINK_PATIENCE_S = 2.0
+"""How long the end of a scan waits for links in files that others hold."""
 _JSON_SIZE = 100
 """Bytes that a JSON value is taken for."""
 
@@ -54,6 +59,7 @@ class ScanWriter:
         order: which scan, and where it goes.
         settings: of the saver.
         targets: the files of this worker.
+        links: makes links in files that it shares with others.
         tell: takes news that must survive this worker.
     """
 
@@ -62,6 +68,7 @@ class ScanWriter:
         order: SaveScan,
         settings: SaverSettings,
         targets: OpenTargets,
+        links: SharedLinks,
         tell: Callable[[News], None],
     ) -> None:
         self._order = order
@@ -69,6 +76,9 @@ class ScanWriter:
         self._tell = tell
         self._file = ScanFiles(order, settings, targets)
         self._layout = settings.layout
+        self._options = LayoutOptions(settings.keepshape, settings.multivalue_positioners)
+        self._links = links
+        self._members = Members(settings, targets)
         self._reader: PatientReader | None = None
         self._tally = Tally()
         self._frames = Frames(order.key, self._file)
@@ -129,6 +139,7 @@ class ScanWriter:
         finally:
             if self._reader is not None:
                 self._reader.close()
+            self._members.close()
             try:
                 self._file.release()
             except SaverError as error:
@@ -146,6 +157,7 @@ class ScanWriter:
             if not self._ended:
                 self._file.check()
                 self._frames.go_on()
+                self._show_members()
                 self._go_on(self._reader, n_bytes)
 
     def _read_from(self, positions: Mapping[str, int]) -> None:
@@ -191,15 +203,14 @@ class ScanWriter:
                 self._take_points(record)
             case GapFound():
                 self._take_gap(record)
-            case ChannelEnded(channel, _) if channel in self._frames:
-                self._frames.end(channel)
             case ChannelEnded(channel, n_points):
-                if self._concerns(channel):
-                    self._tally.ended(channel, n_points)
+                self._channel_ends(channel, n_points)
             case ChannelFailed(channel, reason):
                 self._channel_fails(channel, reason)
             case FramesReferenced(channel, status):
                 self._frames.take(channel, status)
+            case SubscanAnnounced(channel) if channel in self._members:
+                self._members.announced(record)
             case ScanClosed(description):
                 self._open(description)
                 self._close(description, "")
@@ -214,6 +225,9 @@ class ScanWriter:
                 self._channel_fails(channel, error.fact)
 
     def _take_gap(self, gap: GapFound) -> None:
+        if gap.channel in self._members:
+            self._members.lost(gap.channel, gap.first, gap.stop)
+            return
         if not self._concerns(gap.channel):
             return
         self._tally.gap(gap.channel, gap.first, gap.stop)
@@ -236,9 +250,20 @@ class ScanWriter:
             and channel not in self._tally.problems
         )
 
+    def _channel_ends(self, channel: str, n_points: int) -> None:
+        if channel in self._frames:
+            self._frames.end(channel)
+        elif channel in self._members:
+            self._members.ended(channel, n_points)
+        elif self._concerns(channel):
+            self._tally.ended(channel, n_points)
+
     def _channel_fails(self, channel: str, reason: str) -> None:
         if channel in self._frames:
             self._frames.fail(channel, reason)
+            return
+        if channel in self._members:
+            self._members.failed(channel, reason)
             return
         _LOG.warning("scan %s: channel %s is left: %s", self._order.key, channel, reason)
         self._tally.failed(channel, reason)
@@ -253,13 +278,15 @@ class ScanWriter:
         self._layout, sentence = choose_layout(self._settings.layout, description)
         if sentence:
             self._warnings.append(sentence)
-        moment = Moment("RUNNING", _now(), allowed_roots=self._settings.allowed_roots)
-        plan = plan_scan(self._layout, description, moment)
+        plan = self._plan_now(description)
         self._tally.expect(name for name in description.channels if name in plan.channels)
         self._frames.expect(description, plan)
+        if self._layout == "nexus":
+            self._members.expect(description)
         recalled = self._file.recall()
         lengths = self._file.open(plan)
         self._plan = plan
+        self._links.want(self._order.key, plan.links_from_elsewhere)
         gaps: dict[str, list[Gap]] = {}
         for lost in self._order.lost:
             gaps.setdefault(lost.channel, []).append(Gap(lost.first, lost.stop))
@@ -270,6 +297,22 @@ class ScanWriter:
         }:
             self._read_from(lengths)
             self._reopened = True
+
+    def _plan_now(self, description: ScanDescription) -> FilePlan:
+        """The plan while the scan runs."""
+        moment = Moment(
+            "RUNNING",
+            _now(),
+            allowed_roots=self._settings.allowed_roots,
+            members=self._members.members,
+        )
+        return plan_scan(self._layout, description, moment, self._options)
+
+    def _show_members(self) -> None:
+        """Bring the entry of a sequence up to what has become of its sub-scans."""
+        if self._description is not None and self._members.look():
+            self._plan = self._plan_now(self._description)
+            self._file.update(self._plan)
 
     def _close_early(self, reason: EndReason) -> None:
         """End a scan that BLISS has not closed."""
@@ -287,6 +330,8 @@ class ScanWriter:
         self._description = description
         self._end_reason = end_reason or description.end_reason
         self._frames.finish()
+        self._members.finish()
+        self._warnings += self._links.settle(self._order.key, _LINK_PATIENCE_S)
         for channel, reason in self._file.failed_channels().items():
             if channel not in self._frames:
                 self._tally.failed(channel, reason)
@@ -311,14 +356,16 @@ class ScanWriter:
             warnings=(
                 *self._warnings,
                 *self._frames.warnings(),
+                *self._members.warnings(),
                 *problems,
                 *self._file.lost,
                 *self._file.absent,
                 *filter(None, [self._error]),
             ),
             allowed_roots=self._settings.allowed_roots,
+            members=self._members.members,
         )
-        return plan_scan(self._layout, description, moment)
+        return plan_scan(self._layout, description, moment, self._options)
 
     def _give_up(self, error: SaverError) -> None:
         """The scan cannot be saved any further; what is in the file gets an end, if it can."""
@@ -348,7 +395,8 @@ class ScanWriter:
         return round(time.monotonic() - since, 1) if since else 0.0
 
     def _all_warnings(self) -> tuple[str, ...]:
-        found = [*self._warnings, *self._frames.warnings(), *self._file.warnings()]
+        found = [*self._warnings, *self._frames.warnings(), *self._members.warnings()]
+        found += self._file.warnings()
         if self._description is not None:
             found += self._description.warnings
         if self._plan is not None:
@@ -358,7 +406,11 @@ class ScanWriter:
         return tuple(dict.fromkeys(found))
 
     def _channel_reports(self) -> tuple[ChannelReport, ...]:
-        return (*self._tally.reports(self._file.lengths()), *self._frames.reports())
+        return (
+            *self._tally.reports(self._file.lengths()),
+            *self._frames.reports(),
+            *self._members.reports(),
+        )
 
     def _report(self) -> ScanReport:
         order = self._order

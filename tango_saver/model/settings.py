@@ -18,6 +18,10 @@ class SaverSettings:
     layout: str = "auto"
     """nexus, h5map (the map of the file that BLISS >= 2.4 publishes), or auto: h5map for scans
     with SCAN_SAVING.writer ``mapping``, nexus for all others."""
+    keepshape: bool = False
+    """In the layout nexus, channels of mesh scans appear on their grid, slow axis first."""
+    multivalue_positioners: bool = False
+    """In the layout nexus, several channels of one scanned axis or timer share a group."""
     data_writers: tuple[str, ...] = ("nexus", "external", "mapping")
     """Values of SCAN_SAVING.writer whose scans are saved."""
     allowed_roots: tuple[str, ...] = ()

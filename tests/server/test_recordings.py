@@ -18,15 +18,20 @@ from tango_saver.model.report import SavingState
 GOLDEN = Path(__file__).parent.parent / "file" / "golden"
 SAVED = (
     "a2scan_pseudo", "amesh", "ascan", "ct_saved", "ct_unsaved", "dtypes", "long_flat",
-    "lookupscan", "loopscan_modes", "mca", "metadata", "no_data", "parallel", "plotselect", "positioners_move",
-    "prepare_fails", "quick200", "samples", "scan_raises", "stepper_and_timer",
-    "timescan_aborted", "two_timers", "uneven",
+    "esrf_policy", "lookupscan", "loopscan_modes", "mca", "metadata", "no_data", "options",
+    "parallel", "plots", "plotselect", "positioners_move", "prepare_fails", "quick200", "samples",
+    "scan_raises", "separate_files", "sequence", "stepper_and_timer", "timescan_aborted",
+    "two_timers", "uneven",
 )  # fmt: skip
 
 
-def golden_of(recording: str) -> Path:
-    plain = GOLDEN / f"{recording}.h5"
-    return plain if plain.exists() else plain.with_suffix(".h5.gz")
+def golden_files(recording: str) -> dict[str, Path]:
+    """Where each golden file belongs below the data folder."""
+    folder = GOLDEN / recording
+    if folder.is_dir():
+        return {str(path.relative_to(folder)): path for path in folder.rglob("*.h5")}
+    (golden,) = GOLDEN.glob(f"{recording}.h5*")
+    return {"data.h5": golden}
 
 
 def entries(file: Path) -> set[str]:
@@ -61,6 +66,25 @@ def test_a_recorded_scan_becomes_the_file_that_bliss_made(
     assert {report.state for report in reports} == {SavingState.SAVED}
     for report in reports:
         assert [c for c in report.channels if c.on_disk != c.published] == []
-    assert compare(golden_of(recording), Path(reports[0].target), recording) == []
-    assert entries(Path(reports[0].target)) == entries(golden_of(recording))
-    assert [path.name for path in tmp_path.glob(".*journal*")] == []
+    for place, golden in golden_files(recording).items():
+        ours = tmp_path / place
+        assert compare(golden, ours, recording) == [], place
+        assert entries(ours) == entries(golden)
+    assert {report.target for report in reports} <= {
+        str(tmp_path / place) for place in golden_files(recording)
+    }
+    assert {path.suffix for path in tmp_path.rglob("*") if "state" not in path.parts} <= {"", ".h5"}
+
+
+def test_a_session_that_was_killed_leaves_a_clean_closed_file(
+    recordings: Path, redis_url: str, start_saver: StartSaver, tmp_path: Path
+) -> None:
+    saver = start_saver(publisher_timeout_s=1.0)
+    source = recordings / "killed.json.gz"
+    keys = replay(source, redis_url, tmp_path, speed=0, writer="nexus", file="data.h5")
+    (report,) = saver.reports(keys)
+    assert report.end_reason == "PUBLISHER_LOST"
+    assert compare(GOLDEN / "killed.h5", tmp_path / "data.h5", "killed") == []
+    with h5py.File(tmp_path / "data.h5", "r+") as file:
+        (entry,) = file.values()
+        assert entry["end_time"][()]
