@@ -87,7 +87,10 @@ class TangoSaver(ShowingDevice):
     publisher_timeout = device_property(
         dtype=float,
         default_value=_DEFAULTS.publisher_timeout_s,
-        doc=_doc("Seconds of silence after which a scan is closed as PUBLISHER_LOST. 0: never."),
+        doc=_doc(
+            "Seconds of silence after which a scan is closed as PUBLISHER_LOST. 0: never."
+            " BLISS pauses scans for hours when the beam is lost."
+        ),
     )
     redis_timeout = device_property(
         dtype=float,

@@ -94,7 +94,9 @@ def finished_line(report: ScanReport) -> str:
 def warning_lines(status: SaverStatus) -> list[str]:
     """Why the state is ALARM, then the warnings of the scans being saved."""
     of_running = [
-        f"{scan_label(scan)}: {warning}" for scan in status.running for warning in scan.warnings
+        f"{scan_label(scan)}: {warning}"
+        for scan in status.running
+        for warning in (*filter(None, [scan.notice]), *scan.warnings)
     ]
     return [*status.alarms, *of_running]
 

@@ -19,6 +19,8 @@ _LOG = logging.getLogger(__name__)
 
 _READ_S = 1.0
 """One wait for records, and so how soon an order to end is noticed."""
+_SILENCE_S = 600.0
+"""Silence that is spoken of, or half the publisher's timeout if that is less."""
 _RETRY_S = (0.2, 2.0)
 """First and longest pause while Redis does not answer."""
 
@@ -42,7 +44,7 @@ class PatientReader:
         self._wait_s = min(_READ_S, timeout_s) if timeout_s else _READ_S
         self._pause_s = _RETRY_S[0]
         self._away_since = ""
-        self._last_sign = time.monotonic()
+        self._last_sign, self._last_sign_at = time.monotonic(), time.time()
         self.trouble = ""
         """Why nothing can be read at present, a sentence; empty if it can."""
 
@@ -56,6 +58,16 @@ class PatientReader:
         """Nothing came for longer than the publisher may take, although Redis answers."""
         timeout_s = self._settings.publisher_timeout_s
         return bool(timeout_s) and not self.trouble and self.silent_s > timeout_s
+
+    @property
+    def notice(self) -> str:
+        """That nothing came for long although Redis answers, a sentence; else empty."""
+        timeout_s = self._settings.publisher_timeout_s
+        longest_s = min(_SILENCE_S, timeout_s / 2) if timeout_s else _SILENCE_S
+        if self.trouble or self.silent_s < longest_s:
+            return ""
+        since = time.strftime("%H:%M:%S", time.localtime(self._last_sign_at))
+        return f"nothing was published since {since}: StopScan ends it if the session is gone"
 
     def read(self) -> Sequence[Record]:
         """The next records; while Redis does not answer, none, after a pause.
@@ -72,9 +84,9 @@ class PatientReader:
         if self.trouble:
             _LOG.info("scan %s: Redis answers again", self._key)
             self._pause_s, self._away_since, self.trouble = _RETRY_S[0], "", ""
-            self._last_sign = time.monotonic()
+            self._last_sign, self._last_sign_at = time.monotonic(), time.time()
         if records:
-            self._last_sign = time.monotonic()
+            self._last_sign, self._last_sign_at = time.monotonic(), time.time()
         return records
 
     def describe(self) -> ScanDescription:

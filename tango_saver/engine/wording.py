@@ -90,9 +90,10 @@ def _progress(running: Sequence[ScanProgress]) -> str:
 def _one(scan: ScanProgress) -> str:
     label = f"{scan.number}_{scan.name}"
     if scan.state is SavingState.WAITING:
-        return f"{label} waits until BLISS has prepared it"
+        return f"{label} {scan.notice or 'waits until BLISS has prepared it'}"
     expected = "" if scan.points_expected is None else f" of {scan.points_expected}"
-    return f"{label} {scan.points_saved}{expected} points -> {scan.target}"
+    notice = f" ({scan.notice})" if scan.notice else ""
+    return f"{label} {scan.points_saved}{expected} points -> {scan.target}{notice}"
 
 
 def _listed(texts: Sequence[str], separator: str) -> str:

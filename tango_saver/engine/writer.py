@@ -116,6 +116,7 @@ class ScanWriter:
             lag_s=self._lag(),
             warnings=self._all_warnings(),
             error=self._trouble(),
+            notice=self._reader.notice if self._reader is not None else "",
             started_at=order.started_at,
         )
 

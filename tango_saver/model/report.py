@@ -61,6 +61,9 @@ class ScanProgress:
     """Age of the oldest point that was received and is not yet visible in the file."""
     warnings: tuple[str, ...] = ()
     error: str = ""
+    """What the scan waits for and somebody should look at."""
+    notice: str = ""
+    """What is unusual, and no trouble so far."""
     started_at: float = 0.0
     """Seconds since the epoch when saving began."""
 

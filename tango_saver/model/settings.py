@@ -28,8 +28,9 @@ class SaverSettings:
     """Folders below which targets must lie; empty allows every absolute path."""
     workers: int = 4
     """Largest number of worker processes; targets share them beyond that."""
-    publisher_timeout_s: float = 600.0
-    """A scan whose publisher sends nothing for so long is closed as PUBLISHER_LOST. 0 never."""
+    publisher_timeout_s: float = 86400.0
+    """A scan whose publisher sends nothing for so long is closed as PUBLISHER_LOST. 0 never.
+    BLISS pauses scans for hours when the beam is lost, and gives them up itself after a day."""
     redis_timeout_s: float = 5.0
     """Longest wait for one answer of Redis."""
     flush_period_s: float = 0.25

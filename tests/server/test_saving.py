@@ -117,6 +117,21 @@ def test_a_scan_whose_publisher_vanished_gets_an_end_with_all_its_points(
         assert file["232.1/end_time"].asstr()[()]
 
 
+def test_a_scan_that_pauses_is_spoken_of_without_alarm_and_goes_on(
+    recordings: Path, redis_url: str, start_saver: StartSaver, tmp_path: Path
+) -> None:
+    saver = start_saver(publisher_timeout_s=8.0)
+    publishing = Publishing(recordings / "ascan.json.gz", redis_url, tmp_path, speed=0, hold=True)
+    status = saver.wait_for(lambda status: status.running and status.running[0].notice)
+    assert status.state is SaverState.RUNNING
+    assert "nothing was published since" in status.status
+    assert "StopScan ends it" in status.status
+    (report,) = saver.reports(publishing.finish())
+    assert report.state is SavingState.SAVED
+    assert report.warnings == ()
+    assert compare(GOLDEN / "ascan.h5", tmp_path / "data.h5", "ascan") == []
+
+
 def test_dropped_points_are_a_gap_in_file_report_and_state(
     recordings: Path, redis_url: str, start_saver: StartSaver, tmp_path: Path
 ) -> None:
