@@ -328,6 +328,22 @@ def test_one_call_is_bounded_by_bytes_and_nothing_is_lost(
     assert got.points("a") == list(range(5000))
 
 
+def test_single_points_that_wait_are_read_together(client: redis.Redis, redis_url: str) -> None:
+    scan = HandMadeScan(client, {"a": SCALAR})
+    scan.announce(0, 1, 2)
+    pipeline = client.pipeline(transaction=False)
+    for n in range(3000):
+        pipeline.xadd(scan.streams["a"], {"payload": np.float64(n).tobytes()}, id=f"{n}-1")
+    pipeline.execute()
+    scan.seal()
+    scan.announce(3, 4)
+    reader = Bliss2Reader(redis_url, scan.key)
+    opened, everything = reader.read(5), Collected(list(reader.read(5)))
+    reader.close()
+    assert [type(record) for record in opened] == [ScanOpened]
+    assert everything.points("a") == list(range(3000))
+
+
 def test_image_channels_give_their_newest_status(client: redis.Redis, redis_url: str) -> None:
     counter = {"type": "numeric", "dtype_str": "<u4", "shape": []}
     scan = HandMadeScan(client, {"lima": {"type": "json"}, "lima2": counter})

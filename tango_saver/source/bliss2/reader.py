@@ -35,6 +35,8 @@ _DOCUMENT_WAIT_S = 0.2
 _DOCUMENT_PERIOD_S = 0.05
 _SEAL_GRACE_S = 1.0
 """BLISS ends every stream before it closes the scan; others may be a moment late."""
+_SMALL_BITE = 2**20
+"""Bytes below which a call of ``read`` goes on while more is waiting."""
 _CHECK_PERIOD_S = 2.0
 """A scan that says nothing may have been deleted: XREAD would wait for ever."""
 
@@ -86,17 +88,37 @@ class Bliss2Reader:
         self._by_stream: dict[str, ChannelReader] = {}
         self._pacing = Pacing(())
         self._dry_calls = 0
+        self._size = 0
+        """Bytes, at most, of the points that this call of ``read`` has."""
+        self._more_waits = False
+        """The last reply ended where it was told to."""
         self._last_sign = time.monotonic()
         self._next_check = 0.0
 
     def read(self, timeout_s: float) -> Sequence[Record]:
-        """The next records, see ``ScanReader.read``; a call takes one reply of Redis."""
+        """The next records, see ``ScanReader.read``.
+
+        A call takes one reply of Redis, or several small ones while more is waiting there.
+        """
+        if self._finished:
+            return ()
         deadline = time.monotonic() + timeout_s
+        records: list[Record] = []
+        self._size = 0
         while not self._finished:
-            records = self._step(max(deadline - time.monotonic(), 0.0))
-            if records or time.monotonic() >= deadline:
-                return records
-        return ()
+            self._more_waits = False
+            try:
+                records += self._step(0.0 if records else max(deadline - time.monotonic(), 0.0))
+            except SourceError:
+                if not records:
+                    raise
+                break  # the next call meets it again
+            if records:
+                if not self._more_waits or self._size >= _SMALL_BITE:
+                    break
+            elif time.monotonic() >= deadline:
+                break
+        return records
 
     def positions(self) -> Mapping[str, int]:
         """Channel -> index of the next point that ``read`` would return."""
@@ -198,9 +220,9 @@ class Bliss2Reader:
         self._dry_calls = 0 if reply else self._dry_calls + 1
         if not reply and waits:
             return self._silence()
-        return self._records(reply)
+        return self._records(reply, count)
 
-    def _records(self, reply: Mapping[str, Sequence[RawEntry]]) -> list[Record]:
+    def _records(self, reply: Mapping[str, Sequence[RawEntry]], count: int) -> list[Record]:
         records: list[Record] = []
         largest: list[tuple[str, int]] = []
         for stream, entries in reply.items():
@@ -208,6 +230,8 @@ class Bliss2Reader:
             found, size = channel.take(entries)
             records += found
             largest.append((channel.spec.name, size))
+            self._size += size * len(entries)
+            self._more_waits |= channel.live and len(entries) >= count
         self._pacing.saw(largest)
         for name, _ in largest:
             if not self._channels[name].live:
