@@ -75,6 +75,12 @@ def serve(
     redis: Annotated[str, typer.Option(help="URL of the Redis that BLISS publishes into.")],
     session: Annotated[str, typer.Option(help="Name of the BLISS session; '*' for all.")],
     layout: Annotated[str, typer.Option(help="Layout of the files.")] = _DEFAULTS.layout,
+    keepshape: Annotated[
+        bool, typer.Option(help="Channels of mesh scans appear on their grid.")
+    ] = _DEFAULTS.keepshape,
+    multivalue_positioners: Annotated[
+        bool, typer.Option(help="Channels of one scanned axis or timer share a group.")
+    ] = _DEFAULTS.multivalue_positioners,
     allowed_root: Annotated[
         list[str] | None,
         typer.Option(help="Folder below which files may be written; may be repeated."),
@@ -101,6 +107,8 @@ def serve(
         session=session,
         redis_url=redis,
         layout=layout,
+        keepshape=keepshape,
+        multivalue_positioners=multivalue_positioners,
         allowed_roots=tuple(allowed_root or ()),
         workers=workers,
         publisher_timeout_s=publisher_timeout,

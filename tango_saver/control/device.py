@@ -67,6 +67,22 @@ class TangoSaver(ShowingDevice):
             " or auto: h5map for SCAN_SAVING.writer mapping, else nexus."
         ),
     )
+    keepshape = device_property(
+        dtype=bool,
+        default_value=_DEFAULTS.keepshape,
+        doc=_doc(
+            "Whether channels of mesh scans appear on their grid, slow axis first, instead of"
+            " flat. For the layout nexus."
+        ),
+    )
+    multivalue_positioners = device_property(
+        dtype=bool,
+        default_value=_DEFAULTS.multivalue_positioners,
+        doc=_doc(
+            "Whether several channels of one scanned axis or timer share an NXpositioner."
+            " For the layout nexus."
+        ),
+    )
     data_writers = device_property(
         dtype=(str,),
         default_value=list(_DEFAULTS.data_writers),

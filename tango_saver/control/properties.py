@@ -29,6 +29,8 @@ class Properties(Protocol):
     redis_url: str
     beacon_host: str
     layout: str
+    keepshape: bool
+    multivalue_positioners: bool
     data_writers: Sequence[str]
     allowed_roots: Sequence[str]
     workers: int
@@ -87,6 +89,8 @@ def _settings_from(properties: Properties) -> SaverSettings:
         session=properties.session.strip(),
         redis_url=properties.redis_url.strip(),
         layout=properties.layout.strip(),
+        keepshape=properties.keepshape,
+        multivalue_positioners=properties.multivalue_positioners,
         data_writers=_lines(properties.data_writers),
         allowed_roots=_lines(properties.allowed_roots),
         workers=properties.workers,

@@ -45,6 +45,8 @@ def device(shared_device: SaverDevice, redis_url: str) -> Iterator[SaverDevice]:
         ("redis_url", "ftp://localhost"),
         ("beacon_host", "no_port"),
         ("layout", "papyrus"),
+        ("keepshape", "perhaps"),
+        ("multivalue_positioners", "perhaps"),
         ("data_writers", []),
         ("allowed_roots", ["data"]),
         ("workers", "0"),
