@@ -121,7 +121,6 @@ def serve(
         raise _failure(error) from error
     conductor.start()
     ended.wait()
-    conductor.stop()
     if not conductor.shutdown(finish_timeout):
         print(
             f"tango-saver: not all scans were finished within {finish_timeout:g} s;"

@@ -1,5 +1,7 @@
 """What a device operates: one conductor, exchanged when ``Init`` brings other settings.
 
+Devices of the server with the same settings operate the same one.
+
 Nothing here knows Tango. All commands return at once; the time that things take is spent in
 the threads of the conductor and in those started here.
 """
@@ -13,7 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from tango_saver.control.beacon import redis_url_from_beacon
+from tango_saver.control.conductors import Conductors, Seat
 from tango_saver.control.properties import DeviceConfiguration
+from tango_saver.control.scans import SavedScan, find_scan, is_fresh
 from tango_saver.control.shown import Snapshot
 from tango_saver.engine.conductor import Conductor
 from tango_saver.errors import ConfigurationError, SaverError
@@ -40,11 +44,23 @@ class Saver:
     Args:
         publish: takes every new snapshot, in order; called from one thread at a time.
         refresh: told that the snapshot changed otherwise and is to be asked for.
+        conductors: of the server.
+        own_writers: values of SCAN_SAVING.writer that the class of the device is made for.
     """
 
-    def __init__(self, publish: Callable[[Snapshot], None], refresh: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        publish: Callable[[Snapshot], None],
+        refresh: Callable[[], None],
+        conductors: Conductors,
+        own_writers: frozenset[str] = frozenset(),
+    ) -> None:
         self._publish = publish
         self._refresh = refresh
+        self._conductors = conductors
+        self._own_writers = own_writers
+        self._seat: Seat | None = None
+        self._purged_at = 0.0
         self._changing = threading.Lock()
         self._configuration: DeviceConfiguration | None = None
         self._settings = SaverSettings()
@@ -136,6 +152,31 @@ class Saver:
         if self._conductor is not None:
             self._conductor.reset()
 
+    def purge(self) -> None:
+        """Show no scan any more that is saved by now."""
+        self._purged_at = time.time()
+        self._refresh()
+
+    def scan(self, name: str, patience_s: float = 0.0) -> SavedScan | None:
+        """The newest scan of that name or key.
+
+        Args:
+            name: ``12_ascan``, or the key of the scan in Redis.
+            patience_s: how long to wait for a new scan to be heard of and its target looked at.
+                One that was finished long ago is returned after that time.
+        """
+        conductor = self._conductor
+        if conductor is None:
+            return None
+        if patience_s:
+            now = time.time()
+            conductor.wait_for(lambda status: is_fresh(find_scan(status, name), now), patience_s)
+        return find_scan(conductor.status(), name)
+
+    def is_asked(self, key: str) -> bool:
+        """Whether a scan that is to be saved on demand is still looked up."""
+        return self._conductor is not None and self._conductor.is_asked(key)
+
     def close(self) -> None:
         """Take no new scan, finish those running within the configured time, end all processes."""
         with self._changing:
@@ -143,12 +184,11 @@ class Saver:
             conductor = self._conductor
             self._epoch.set()
             retired = tuple(self._retired)
+            is_last = self._seat is not None and self._seat.leave()
         timeout_s = configuration.finish_timeout_s if configuration is not None else 0.0
         deadline = time.monotonic() + timeout_s
-        if conductor is not None:
-            conductor.stop()
-            if not conductor.shutdown(timeout_s):
-                _log.warning("not all scans were finished within %g s", timeout_s)
+        if is_last and conductor is not None and not conductor.shutdown(timeout_s):
+            _log.warning("not all scans were finished within %g s", timeout_s)
         for old in retired:
             old.thread.join(max(0.0, deadline - time.monotonic()))
             old.hurry.set()
@@ -168,17 +208,19 @@ class Saver:
             if not epoch.is_set():
                 self._publish(self._snapshot_of(status))
 
-        conductor = Conductor(settings, publish)
+        seat = self._conductors.join(settings, publish, self._own_writers)
         self._end_epoch(epoch)
         self._settings = settings
-        self._conductor = conductor
+        self._seat = seat
+        self._conductor = seat.conductor
 
     def _end_epoch(self, following: threading.Event | None = None) -> None:
         """Part from the conductor and the questions of before; the lock is held."""
         self._epoch.set()
         self._epoch = following or threading.Event()
         conductor, self._conductor = self._conductor, None
-        if conductor is None:
+        seat, self._seat = self._seat, None
+        if conductor is None or seat is None or not seat.leave():
             return
         conductor.stop()
         hurry = threading.Event()
@@ -202,7 +244,7 @@ class Saver:
             scans = "1 scan" if n_scans == 1 else f"{n_scans} scans"
             sentence = f"{scans} from before Init being finished with the settings of then."
             status = replace(status, status=f"{status.status}\n{sentence}")
-        return Snapshot(self._settings, status)
+        return Snapshot(self._settings, status, self._purged_at)
 
     def _ask_beacon(self, configuration: DeviceConfiguration) -> None:
         """Go on without waiting; the conductor is there once Beacon answered. Lock held."""

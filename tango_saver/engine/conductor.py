@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from tango_saver.engine import events
 from tango_saver.engine.checks import check_settings
+from tango_saver.engine.choice import Choice
 from tango_saver.engine.desk import Desk
 from tango_saver.engine.display import Display
 from tango_saver.engine.listener import Listener
@@ -34,7 +35,8 @@ _TICK_IDLE_S = 1.0
 class Conductor:
     """The saver of one session.
 
-    All methods may be called from every thread. None but ``shutdown`` waits for anything.
+    All methods may be called from every thread. None but ``wait_for`` and ``shutdown`` waits
+    for anything.
 
     Args:
         settings: hold until the end of this conductor.
@@ -56,27 +58,38 @@ class Conductor:
         self._closed = False
         self._all_finished = True
         file = MemoryFile(settings)
+        memory = self._recall(file)
         keeper = MemoryKeeper(file, lambda text: self._events.put(events.MemoryTrouble(text)))
-        self._desk = Desk(settings, self._recall(file), keeper, self._events.put)
+        self._since = memory.last_entry if memory.listening else ""
+        self._desk = Desk(settings, memory, keeper, self._events.put)
         self._display.show(self._desk.view())
         self._thread = threading.Thread(target=self._run, name="conductor", daemon=True)
         self._thread.start()
 
     def start(self) -> None:
-        """Listen for scans; every scan created from now on is taken. Returns at once."""
+        """Listen for scans; every scan created from now on is taken. Returns at once.
+
+        If the last server ended or died while it listened, those created since then are too.
+        """
         with self._commands:
             if self._listener is None and not self._closed:
-                self._listener = Listener(self._settings, self._events.put)
+                self._listener = Listener(self._settings, self._events.put, self._since)
+                self._since = ""
                 self._events.put(events.ListeningBegan(self._listener))
                 self._display.listen()
 
     def stop(self) -> None:
         """Take no scan that is created from now on; finish the others. Returns at once."""
+        self._stop(by_user=True)
+
+    def _stop(self, *, by_user: bool) -> None:
         with self._commands:
             if self._listener is not None:
                 self._listener.stop()
                 self._listener = None
-                self._events.put(events.ListeningEnded())
+            self._events.put(events.ListeningEnded(by_user))
+            if by_user:
+                self._since = ""
             self._display.stop()
 
     def save_scan(self, key: str) -> None:
@@ -118,10 +131,31 @@ class Conductor:
         """The newest snapshot, from memory."""
         return self._display.status()
 
-    def shutdown(self, timeout_s: float) -> bool:
-        """Stop, wait until running scans are finished, then end the workers.
+    def wait_for(self, holds: Callable[[SaverStatus], object], timeout_s: float) -> bool:
+        """Wait until a snapshot is as wanted, at most so long.
 
-        Scans that are not finished in time are flushed and closed, and their journals kept.
+        Args:
+            holds: called with the lock of the snapshots held; takes no time.
+            timeout_s: longest wait.
+
+        Returns:
+            whether the newest snapshot is as wanted.
+        """
+        return self._display.wait_for(holds, timeout_s)
+
+    def is_asked(self, key: str) -> bool:
+        """Whether ``save_scan`` was called with this key and the scan is still looked up."""
+        return key in self._asked
+
+    def choose(self, choice: Choice) -> None:
+        """Of the scans that are heard of from now on, save these; nothing else changes."""
+        self._desk.choice = choice
+
+    def shutdown(self, timeout_s: float) -> bool:
+        """Listen no more, wait until running scans are finished, then end the workers.
+
+        Scans that are not finished in time are flushed and closed; the next saver of this
+        session goes on with them, and with listening unless Stop was given.
 
         Args:
             timeout_s: how long running scans may take; a few seconds more pass until the
@@ -130,7 +164,7 @@ class Conductor:
         Returns:
             whether all scans were finished; the same at every later call.
         """
-        self.stop()
+        self._stop(by_user=False)
         with self._commands:
             self._closed = True
         self._events.put(events.ShutdownAsked(time.monotonic() + timeout_s))

@@ -11,14 +11,22 @@ from itertools import islice
 
 from tango_saver.engine import events
 from tango_saver.engine.alarms import Alarms
-from tango_saver.engine.dispatcher import Dispatcher
+from tango_saver.engine.choice import Choice
+from tango_saver.engine.dispatcher import Dispatcher, order_for
 from tango_saver.engine.display import View
 from tango_saver.engine.forwarding import log_forwarded
 from tango_saver.engine.inspection import DiskSeen, Inspected, Inspector
 from tango_saver.engine.ledger import Ledger, RunningScan, refusal
 from tango_saver.engine.listener import Deaf, Heard, Listener, Silent
 from tango_saver.engine.memory import Memory, MemoryKeeper
-from tango_saver.engine.messages import LogLine, LostPoints, ProgressMade, ScanEnded, TargetClosed
+from tango_saver.engine.messages import (
+    LogLine,
+    LostPoints,
+    ProgressMade,
+    SaveScan,
+    ScanEnded,
+    TargetClosed,
+)
 from tango_saver.engine.pool import WorkerPool
 from tango_saver.engine.wording import (
     disk_trouble,
@@ -60,10 +68,15 @@ class Desk:
         post: Callable[[events.Event], None],
     ) -> None:
         self._settings = settings
+        self.choice = Choice(frozenset(settings.data_writers))
+        """Which scans are saved of those that are heard of."""
         self._keeper = keeper
         self._ledger = Ledger(memory.finished)
         self._ledger.last_file = memory.last_file
         self._last_entry = memory.last_entry
+        self._goes_on_listening = memory.listening
+        """The next server is to hear of scans behind the last entry."""
+        self._stopped_by_user = False
         self._last_error = ""
         self._alarms = Alarms()
         self._fault = ""
@@ -81,6 +94,8 @@ class Desk:
         self._dispatcher = Dispatcher(self._pool, self._fail)
         self._unfinished = 0
         self._leaving = False
+        for order in memory.running:
+            self._recover(order)
 
     # ------------------------------------------------------------------ what is shown
 
@@ -135,12 +150,14 @@ class Desk:
     def _(self, event: events.ListeningBegan) -> None:
         self._listening_ended()
         self._listener = event.listener
+        self._stopped_by_user = False
         self._keep_spare()
 
     @handle.register
     def _(self, event: events.ListeningEnded) -> None:
-        del event
+        self._stopped_by_user = self._stopped_by_user or event.by_user
         self._listening_ended()
+        self._heard_all()
 
     def _listening_ended(self) -> None:
         if self._listener is not None:
@@ -151,11 +168,19 @@ class Desk:
     @handle.register
     def _(self, event: Silent) -> None:
         self._draining.discard(event.listener)
+        self._heard_all()
+
+    def _heard_all(self) -> None:
+        """After Stop, once all that was created before is known, nothing is to be caught up."""
+        if self._stopped_by_user and self._listener is None and not self._draining:
+            self._goes_on_listening = False
+            self.remember()
 
     @handle.register
     def _(self, event: Heard) -> None:
         if event.listener is self._listener:
             self._hears()
+            self._goes_on_listening = True
         self._last_entry = event.entry
         for warning in event.warnings:
             _LOG.warning("%s", warning)
@@ -164,6 +189,7 @@ class Desk:
         for scan in event.scans:
             if self._wanted(scan):
                 self._take(scan)
+        self.remember()
 
     @handle.register
     def _(self, event: Deaf) -> None:
@@ -207,7 +233,7 @@ class Desk:
         if event.error is not None:
             self._fail(scan, event.error)
             return
-        scan.progress = replace(scan.progress, target=event.target)
+        scan.progress = replace(scan.progress, target=event.target, checked=True)
         self._inspector.watch(event.target)
         self._dispatcher.dispatch(scan)
         self._keep_spare()
@@ -232,6 +258,7 @@ class Desk:
                 scan = self._ledger.running.get(news.key)
                 if scan is not None and scan.worker is worker:
                     scan.lost.append(news)
+                    self.remember()
             case ScanEnded():
                 scan = self._ledger.running.get(news.report.key)
                 if scan is not None and scan.worker is worker:
@@ -280,7 +307,7 @@ class Desk:
             self._settings.session in ("*", scan.session)
             and scan.saved
             and bool(scan.target)
-            and scan.writer in self._settings.data_writers
+            and self.choice.takes(scan.session, scan.writer)
         )
 
     def _take(self, announced: ScanAnnouncement) -> None:
@@ -294,6 +321,7 @@ class Desk:
             state=SavingState.WAITING,
             target=announced.target,
             started_at=time.time(),
+            checked=False,
         )
         scan = RunningScan(progress)
         self._ledger.running[announced.key] = scan
@@ -306,6 +334,23 @@ class Desk:
             self._fail(scan, error)
             return
         self._inspector.inspect(announced.key, announced.target)
+
+    def _recover(self, order: SaveScan) -> None:
+        """Go on with a scan that the last server was saving when it ended or died."""
+        _LOG.info("scan %s: its saving to %s goes on", order.key, order.target)
+        progress = ScanProgress(
+            key=order.key,
+            session=order.session,
+            name=order.name,
+            number=order.number,
+            state=SavingState.WAITING,
+            target=order.target,
+            warnings=order.warnings,
+            started_at=order.started_at,
+        )
+        scan = RunningScan(progress, attempt=order.attempt + 1, lost=list(order.lost))
+        self._ledger.running[order.key] = scan
+        self._inspector.inspect(order.key, order.target)
 
     def _fail(self, scan: RunningScan, error: SaverError) -> None:
         """End a scan that no worker will report."""
@@ -323,8 +368,17 @@ class Desk:
 
     def remember(self) -> None:
         """Have what survives a restart written."""
-        finished = tuple(islice(self._ledger.finished, _RECALLED))
-        self._keeper.put(self._ledger.last_file, self._last_entry, finished)
+        self._keeper.put(
+            Memory(
+                self._settings.session,
+                self._settings.redis_url,
+                last_file=self._ledger.last_file,
+                last_entry=self._last_entry,
+                listening=self._goes_on_listening,
+                running=tuple(map(order_for, self._ledger.running.values())),
+                finished=tuple(islice(self._ledger.finished, _RECALLED)),
+            )
+        )
 
     def _keep_spare(self) -> None:
         try:
@@ -347,9 +401,9 @@ class Desk:
         self._unfinished = len(self._ledger.running)
         for scan in self._ledger.running.values():
             _LOG.warning("scan %s is left unfinished", scan.key)
+        self.remember()
         self._ledger.running.clear()
         self._listener = None
         self._draining.clear()
-        self.remember()
         self._keeper.close(_MEMORY_S)
         return not self._unfinished

@@ -22,6 +22,22 @@ _TRIAL_S = 1.0
 """A suspected scan that has been saved for so long is not what kills its worker."""
 
 
+def order_for(scan: RunningScan) -> SaveScan:
+    """What a worker is told about a scan, and what survives the server."""
+    progress = scan.progress
+    return SaveScan(
+        key=scan.key,
+        session=progress.session,
+        name=progress.name,
+        number=progress.number,
+        target=scan.target,
+        attempt=scan.attempt,
+        started_at=progress.started_at,
+        lost=tuple(scan.lost),
+        warnings=progress.warnings,
+    )
+
+
 class Dispatcher:
     """Owns the way of a scan to a worker.
 
@@ -51,20 +67,7 @@ class Dispatcher:
         scan.worker = worker
         scan.given_at = time.monotonic()
         worker.scans.add(scan.key)
-        progress = scan.progress
-        worker.outbox.put(
-            SaveScan(
-                key=scan.key,
-                session=progress.session,
-                name=progress.name,
-                number=progress.number,
-                target=scan.target,
-                attempt=scan.attempt,
-                started_at=progress.started_at,
-                lost=tuple(scan.lost),
-                warnings=progress.warnings,
-            )
-        )
+        worker.outbox.put(order_for(scan))
         if scan.ending:
             worker.outbox.put(EndScan(scan.key))
 

@@ -22,7 +22,10 @@ class ListeningBegan:
 
 @dataclass(frozen=True, slots=True)
 class ListeningEnded:
-    """Stop was given; the listener looks for what was created before."""
+    """No scan is taken any more; the listener looks for what was created before."""
+
+    by_user: bool = True
+    """Stop was given; else the server ends, and the next one is to go on from here."""
 
 
 @dataclass(frozen=True, slots=True)

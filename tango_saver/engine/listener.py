@@ -57,13 +57,19 @@ class Listener:
     Args:
         settings: URL and timeout are used.
         tell: called from the listener's thread.
+        since: place in the history where listening was interrupted: scans behind it are
+            announced too. Empty for none.
     """
 
     def __init__(
-        self, settings: SaverSettings, tell: Callable[[Heard | Deaf | Silent], None]
+        self,
+        settings: SaverSettings,
+        tell: Callable[[Heard | Deaf | Silent], None],
+        since: str = "",
     ) -> None:
         self._settings = settings
         self._tell = tell
+        self._since = since
         self._started = time.monotonic()
         self._stopped = 0.0
         self._stopping = threading.Event()
@@ -78,7 +84,7 @@ class Listener:
 
     def _run(self) -> None:
         pause = _RETRY_S[0]
-        position = ""
+        position = self._since
         deaf = True
         source: ScanSource | None = None
         while True:
@@ -106,13 +112,13 @@ class Listener:
 
     def _hear_the_rest(self, source: ScanSource, position: str) -> None:
         """The scans that were created before Stop and have not been told yet."""
-        end = _order(source.entry_at(self._stopped))
-        while _order(position) <= end:
+        end = entry_order(source.entry_at(self._stopped))
+        while entry_order(position) <= end:
             scans, reached, warnings = source.new_scans(position, _DRAIN_S)
             if reached == position:
                 return
             position = reached
-            in_time = [scan for scan in scans if _order(scan.entry) <= end]
+            in_time = [scan for scan in scans if entry_order(scan.entry) <= end]
             if in_time or warnings:
                 self._tell(Heard(self, in_time, position, warnings))
 
@@ -124,7 +130,7 @@ def _as_saver_error(error: Exception) -> SaverError:
     return SaverError(f"{type(error).__name__}: {error}")
 
 
-def _order(entry: str) -> tuple[int, int]:
+def entry_order(entry: str) -> tuple[int, int]:
     """Entries of a Redis stream, ``<milliseconds>-<number>``, as numbers."""
     milliseconds, _, number = entry.partition("-")
     return int(milliseconds), int(number or 0)

@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace as changed
 
 from tango_saver.engine.alarms import Alarms
 from tango_saver.engine.checks import check_settings
 from tango_saver.engine.ledger import Ledger, RunningScan, refusal
-from tango_saver.engine.memory import MemoryFile
+from tango_saver.engine.memory import Memory, MemoryFile
 from tango_saver.engine.messages import (
     Configure,
+    LostPoints,
     ProgressMade,
     SaveScan,
     ScanEnded,
@@ -223,15 +225,43 @@ def test_bytes_that_are_no_message_are_an_engine_error(data: bytes) -> None:
 def test_what_is_remembered_comes_back_per_session_and_redis(tmp_path: Path) -> None:
     settings = replace(SETTINGS, state_directory=str(tmp_path))
     report = refusal(PROGRESS, SaverError("full"))
-    MemoryFile(settings).save("/data/x.h5", "12-0", (report,))
-    memory = MemoryFile(settings).load()
-    assert (memory.last_file, memory.last_entry, memory.finished) == (
-        "/data/x.h5", "12-0", (report,),
-    )  # fmt: skip
+    file = MemoryFile(settings)
+    kept = Memory(
+        settings.session,
+        settings.redis_url,
+        last_file="/data/x.h5",
+        last_entry="12-0",
+        listening=True,
+        running=(SaveScan("k", "s", "n", 1, "/t", lost=(LostPoints("k", "c", 0, 2),)),),
+        finished=(report,),
+    )
+    file.load()
+    file.save(kept)
+    file.release()
+    assert MemoryFile(settings).load() == kept
     other = MemoryFile(replace(settings, session="../other")).load()
     assert other.last_file == ""
     assert MemoryFile(replace(settings, session="../other")).path.parent == tmp_path
-    assert [path.suffix for path in tmp_path.iterdir()] == [".json"]
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".lock"}
+
+
+def test_two_savers_of_a_session_keep_what_is_theirs_and_the_next_one_takes_over_all(
+    tmp_path: Path,
+) -> None:
+    settings = replace(SETTINGS, state_directory=str(tmp_path))
+    retiring, following = MemoryFile(settings), MemoryFile(settings)
+    first, second = (SaveScan(key, "s", "n", 1, "/t") for key in ("one", "two"))
+    empty = retiring.load()
+    retiring.save(changed(empty, last_file="/data/x.h5", running=(first,)))
+    memory = following.load()
+    assert (memory.last_file, memory.running) == ("/data/x.h5", ())
+    following.save(changed(memory, running=(second,), listening=True, last_entry="9-0"))
+    retiring.release()
+    following.release()
+    memory = MemoryFile(settings).load()
+    assert {order.key for order in memory.running} == {"one", "two"}
+    assert (memory.listening, memory.last_entry) == (True, "9-0")
+    assert len(list(tmp_path.glob("*.json"))) == 1
 
 
 def test_a_memory_that_cannot_be_read_is_an_error_that_names_the_file(tmp_path: Path) -> None:
