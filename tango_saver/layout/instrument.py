@@ -243,6 +243,9 @@ def _dataset(
     shape = () if is_text or channel.shape is None else channel.shape
     dtype = None if is_text else channel.dtype
     attributes = _units(item)
+    if attributes and item.is_positioner:
+        # silx shows no scatter plot over axes whose units it has to add to their names itself.
+        attributes["long_name"] = f"{item.link} ({attributes['units']})"
     if len(shape) in _INTERPRETATION and not item.is_positioner:
         attributes["interpretation"] = _INTERPRETATION[len(shape)]
     return StreamDataset(

@@ -16,8 +16,17 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tango_saver.layout.instrument import PlacedChannel
+from tango_saver.layout.metadata import text
 from tango_saver.layout.tree import EntryTree
-from tango_saver.model.plan import Group, Node, ReshapedView, SoftLink, StaticValue, Value
+from tango_saver.model.plan import (
+    Attributes,
+    Group,
+    Node,
+    ReshapedView,
+    SoftLink,
+    StaticValue,
+    Value,
+)
 from tango_saver.model.scan import Json, ScanDescription
 
 CHOSEN, AUTOMATIC = "plotselect", "plot"
@@ -68,15 +77,16 @@ def plan_plot(
     axes = [item for item in plottable if item.is_positioner]
     names = {item.channel.name: item for item in present}
     chosen = [names[name] for name in _selection(description) if name in names]
-    if chosen:
-        path = f"{tree.root}/{CHOSEN}"
-        grid = _grid(axes)
-        if grid is not None and chosen[0].channel.shape == ():
-            return _mesh_plot(path, tree.root, grid, chosen)
-        return _flat_plot(path, tree.root, chosen, axes, n_points)
-    preferred = _preferred(description)
-    ranked = sorted(present, key=lambda item: _rank(item, preferred))
-    return _flat_plot(f"{tree.root}/{AUTOMATIC}", tree.root, ranked[:1], axes, n_points)
+    path = f"{tree.root}/{CHOSEN if chosen else AUTOMATIC}"
+    if not chosen:
+        preferred = _preferred(description)
+        chosen = sorted(present, key=lambda item: _rank(item, preferred))[:1]
+    grid = _grid(axes)
+    if grid is not None and chosen and chosen[0].channel.shape == ():
+        plot = _mesh_plot(path, tree.root, grid, chosen)
+        if plot.name:
+            return plot
+    return _flat_plot(path, tree.root, chosen, axes, n_points)
 
 
 def _is_plottable(item: PlacedChannel) -> bool:
@@ -194,11 +204,7 @@ def _mesh_plot(path: str, entry: str, grid: _Grid, chosen: Sequence[PlacedChanne
     if not drawn:
         return Plot()
     positions = [
-        Value(
-            f"{path}/{axis.link}",
-            position,
-            {"units": axis.channel.unit} if axis.channel.unit else {},
-        )
+        Value(f"{path}/{axis.link}", position, _axis_attributes(axis))
         for axis, position in zip(grid.axes, grid.positions, strict=True)
     ]
     first, *others = drawn
@@ -274,5 +280,9 @@ def _axis(path: str, axis: PlacedChannel, n_points: int, length: int) -> Node:
     name = f"{path}/{axis.link}"
     if n_points == length:
         return SoftLink(name, axis.path)
-    units = {"units": axis.channel.unit} if axis.channel.unit else {}
-    return ReshapedView(name, axis.path, (length,), units)
+    return ReshapedView(name, axis.path, (length,), _axis_attributes(axis))
+
+
+def _axis_attributes(axis: PlacedChannel) -> Attributes:
+    unit = text(axis.channel.unit)
+    return {"units": unit, "long_name": f"{axis.link} ({unit})"} if unit else {}

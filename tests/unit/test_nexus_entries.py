@@ -292,7 +292,7 @@ def test_an_axis_with_more_points_than_the_signal_is_shown_as_far_as_the_signal_
     description = scan(channel("axis:x", unit="mm"), channel("c:d"), axes=("axis:x",))
     made = plan(description, finished(axis__x=6, c__d=5))
     assert nodes(made)["/7.1/plot/x"] == ReshapedView(
-        "/7.1/plot/x", "/7.1/instrument/x/value", (5,), {"units": "mm"}
+        "/7.1/plot/x", "/7.1/instrument/x/value", (5,), {"units": "mm", "long_name": "x (mm)"}
     )
 
 
