@@ -10,8 +10,9 @@ signals that fit. A plot on the grid of a mesh has its full size from the start.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 
 import numpy as np
 
@@ -31,6 +32,8 @@ from tango_saver.model.scan import Json, ScanDescription
 
 CHOSEN, AUTOMATIC = "plotselect", "plot"
 PLOT_NAMES = (CHOSEN, AUTOMATIC)
+_MOST_BINS = 1 << 16
+"""Of a spectrum that gets an axis of its own."""
 _TIMER_CHANNELS = ("elapsed_time", "epoch")
 
 
@@ -255,13 +258,30 @@ def _flat_plot(
     if fitting:
         attributes = {**attributes, "auxiliary_signals": tuple(item.link for item in fitting)}
     shown = [] if first.is_positioner else _shown_axes(axes, first, n_points)
+    taken = {item.link for item in (first, *fitting, *shown)}
+    inner = _bins(path, first, taken) if shown else ()
     if shown:
         names = tuple(axis.link for axis in shown)
-        attributes = {**attributes, "axes": names + (".",) * len(first.channel.shape or ())}
+        unnamed = (".",) * (len(first.channel.shape or ()) - len(inner))
+        names = (*names, *unnamed, *(node.path.rpartition("/")[2] for node in inner))
+        attributes = {**attributes, "axes": names}
     links = [SoftLink(f"{path}/{item.link}", item.path) for item in (first, *fitting)]
     positions = [_axis(path, axis, _count(n_points, axis), length) for axis in shown]
-    nodes = (*links, *positions, Group(path, attributes))
+    nodes = (*links, *positions, *inner, Group(path, attributes))
     return Plot(companions, nodes, path.rpartition("/")[2])
+
+
+def _bins(path: str, signal: PlacedChannel, taken: Collection[str]) -> tuple[Value, ...]:
+    """The axis of spectra; without it silx draws no image of them over an uneven axis."""
+    shape = signal.channel.shape or ()
+    if len(shape) != 1 or not shape[0] or shape[0] > _MOST_BINS:
+        return ()
+    name = next(
+        name
+        for number in count(1)
+        if (name := "bin" if number == 1 else f"bin_{number}") not in taken
+    )
+    return (Value(f"{path}/{name}", np.arange(shape[0], dtype=np.int32)),)
 
 
 def _shown_axes(

@@ -366,3 +366,10 @@ def test_a_mesh_that_goes_back_and_forth_is_plotted_as_points_in_the_plane() -> 
 def test_ten_thousand_channels_are_planned() -> None:
     made = plan(scan(*(channel(f"c:channel-{index}") for index in range(10_000))))
     assert len({stream(made, name).path for name in made.streams}) == 10_000
+
+
+def test_spectra_have_an_axis_of_bins_under_a_name_that_is_free() -> None:
+    spectra = channel("m:bin", shape=(4,))
+    made = plan(scan(channel("axis:x"), spectra, axes=("axis:x",)), finished(axis__x=3, m__bin=3))
+    assert nodes(made)["/7.1/plot"].attributes["axes"] == ("x", "bin_2")
+    np.testing.assert_array_equal(nodes(made)["/7.1/plot/bin_2"].value, [0, 1, 2, 3])
