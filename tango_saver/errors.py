@@ -13,6 +13,8 @@
     │   ├── TargetPathError       relative, with "..", or outside the allowed roots
     │   ├── TargetLockedError     another process holds the file
     │   ├── TargetUnusableError   not HDF5, no permission, no space
+    │   │   ├── TargetForbiddenError
+    │   │   └── DiskFullError
     │   ├── EntryExistsError
     │   └── DatasetError          one dataset
     └── EngineError               processes and commands
@@ -102,6 +104,14 @@ class TargetLockedError(SinkError):
 
 class TargetUnusableError(SinkError):
     """The target cannot be opened or written: not HDF5, no permission, no space."""
+
+
+class TargetForbiddenError(TargetUnusableError):
+    """The saver has no right to write the target."""
+
+
+class DiskFullError(TargetUnusableError):
+    """Less space is free where the target lies than a new scan needs."""
 
 
 class EntryExistsError(SinkError):

@@ -183,8 +183,16 @@ class ShowingDevice(Device):
 
     def dev_state(self) -> DevState:
         """State as the saver sees it; the alarm levels of attributes have no part in it."""
-        return DevState.names[self.snapshot().status.state.value]
+        return self.shown_state(self.snapshot())
 
     def dev_status(self) -> str:
         """What is going on, and what to do."""
-        return tango_text(self.snapshot().status.status)
+        return self.shown_status(self.snapshot())
+
+    def shown_state(self, shown: Snapshot) -> DevState:
+        """The Tango state for what the saver is doing."""
+        return DevState.names[shown.status.state.value]
+
+    def shown_status(self, shown: Snapshot) -> str:
+        """The words for it."""
+        return tango_text(shown.status.status)

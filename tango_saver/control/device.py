@@ -1,35 +1,31 @@
-"""The device server ``TangoSaver``: a thin Tango face on the saver."""
+"""The device class ``TangoSaver``: a thin Tango face on the saver."""
 
 from __future__ import annotations
 
-import io
 import logging
-import sys
-from collections.abc import Sequence
 
 import tango
 from tango import GreenMode
-from tango.server import command, device_property, run
+from tango.server import command, device_property
 
 from tango_saver import __version__
 from tango_saver.control.attributes import ShowingDevice
 from tango_saver.control.events import EventPublisher
-from tango_saver.control.logs import DeviceLogHandler, log_to
+from tango_saver.control.logs import DeviceLogHandler
 from tango_saver.control.properties import configuration_from
 from tango_saver.control.refusals import refusals
-from tango_saver.control.register import CLASS_NAME
+from tango_saver.control.register import SERVER_NAME
 from tango_saver.control.savers import Savers
 from tango_saver.control.shown import Snapshot
-from tango_saver.engine.pool import warm_up
 from tango_saver.errors import SaverError
 from tango_saver.model.settings import SaverSettings
 
 _log = logging.getLogger(__name__)
 _DEFAULTS = SaverSettings()
 
-_events = EventPublisher()
-_savers = Savers(_events.put, _events.refresh)
-_logs = DeviceLogHandler()
+events = EventPublisher()
+savers = Savers(events.put, events.refresh)
+logs = DeviceLogHandler()
 
 
 def _doc(text: str) -> str:
@@ -40,6 +36,8 @@ class TangoSaver(ShowingDevice):
     """Saves the scans of a BLISS session from Redis into NeXus/HDF5 files, live."""
 
     green_mode = GreenMode.Synchronous
+    own_writers: frozenset[str] = frozenset()
+    """Values of SCAN_SAVING.writer that the class is made for; no other device takes them."""
 
     session = device_property(
         dtype=str,
@@ -152,24 +150,24 @@ class TangoSaver(ShowingDevice):
 
     def init_device(self) -> None:
         """Read the properties and work with them; a wrong one is a FAULT, never an exception."""
-        self._saver = _savers.take(self.get_name())
-        _logs.attach(self)
-        _events.attach(self)
+        self._saver = savers.take(self.get_name(), self.own_writers)
+        logs.attach(self)
+        events.attach(self)
         try:
             super().init_device()
-            self.add_version_info(CLASS_NAME, __version__)
+            self.add_version_info(SERVER_NAME, __version__)
             self._saver.configure(configuration_from(self))
         except Exception as error:  # noqa: BLE001 - what escaped would end the whole server
             self._saver.refuse(_fault(error))
 
     def delete_device(self) -> None:
         """Called by Init and at restarts, where scans go on; and when the server ends."""
-        _events.detach(self)
-        _logs.detach(self)
+        events.detach(self)
+        logs.detach(self)
         if tango.Util.instance().is_svr_shutting_down():
-            _savers.end_all()
+            savers.end_all()
         else:
-            _savers.leave(self.get_name())
+            savers.leave(self.get_name())
         super().delete_device()
 
     def snapshot(self) -> Snapshot:
@@ -223,23 +221,3 @@ def _fault(error: Exception) -> str:
         return f"{type(error).__name__}: {error}. See the log, then run Init."
     _log.error("%s", fault)
     return fault
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point of the console script ``TangoSaver``; ends when the server is ended.
-
-    Args:
-        arguments: those of the command line after the program's name.
-    """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
-    log_to(_logs)
-    warm_up()
-    try:
-        run(
-            [TangoSaver],
-            [CLASS_NAME, *(sys.argv[1:] if arguments is None else arguments)],
-            raises=True,
-        )
-    finally:
-        _savers.end_all()

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import tango
 from tango.server import Device
 
-from tango_saver.control.shown import ShownAttribute, Snapshot, Value, shown_attributes, tango_text
+from tango_saver.control.shown import ShownAttribute, Snapshot, Value, shown_attributes
 
 _log = logging.getLogger(__name__)
 _STATE = "State"
@@ -144,8 +144,8 @@ class EventPublisher:
         values: dict[str, Value | tango.DevState] = {
             name: shown.value(snapshot) for name, shown in audience.attributes.items()
         }
-        values[_STATUS] = tango_text(snapshot.status.status)
-        values[_STATE] = tango.DevState.names[snapshot.status.state.value]
+        values[_STATUS] = audience.device.shown_status(snapshot)
+        values[_STATE] = audience.device.shown_state(snapshot)
         for name, value in values.items():
             # NaN differs from itself, its text does not
             if audience.pushed.get(name) != repr(value):

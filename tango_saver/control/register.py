@@ -8,14 +8,15 @@ import tango
 
 from tango_saver.errors import ConfigurationError
 
-CLASS_NAME = "TangoSaver"
-"""Name of the device class, of the server and of its executable: Starter needs them equal."""
+SERVER_NAME = "TangoSaver"
+"""Name of the server and of its executable: Starter needs them equal."""
 
-_CLASS_PROPERTIES = {
-    "ProjectTitle": ["tango_saver"],
-    "Description": ["Saves the scans of a BLISS session from Redis into NeXus/HDF5 files, live."],
-    "InheritedFrom": ["TANGO_BASE_CLASS"],
+DESCRIPTIONS = {
+    "TangoSaver": "Saves the scans of a BLISS session from Redis into NeXus/HDF5 files, live.",
+    "NexusWriter": 'What a BLISS session calls with SCAN_SAVING.writer "nexus".',
+    "BlissWriter": 'What a BLISS session calls with SCAN_SAVING.writer "mapping".',
 }
+"""The device classes of the server, and what they are for."""
 
 
 def register(
@@ -25,6 +26,7 @@ def register(
     device: str,
     properties: Mapping[str, Sequence[str]],
     alias: str | None = None,
+    class_name: str = "TangoSaver",
 ) -> None:
     """Register a device of the saver; only what differs is written, so it can be repeated.
 
@@ -37,27 +39,35 @@ def register(
         device: full name, ``domain/family/member``.
         properties: device properties to set; others that the device has are left alone.
         alias: short name of the device, None to leave it alone.
+        class_name: one of ``DESCRIPTIONS``.
 
     Raises:
         ConfigurationError: a name cannot be used, or belongs to something else already.
         tango.DevFailed: the database refused.
     """
     server, slash, instance = server_instance.partition("/")
-    if server != CLASS_NAME or not slash or not instance:
+    if server != SERVER_NAME or not slash or not instance:
         raise ConfigurationError(
-            f"{server_instance!r} is no instance of the server {CLASS_NAME}",
-            advice=f"Name it {CLASS_NAME}/<instance>",
+            f"{server_instance!r} is no instance of the server {SERVER_NAME}",
+            advice=f"Name it {SERVER_NAME}/<instance>",
         )
-    _add_device(database, server_instance, device)
+    _add_device(database, server_instance, device, class_name)
     _put_changed(database.get_device_property, database.put_device_property, device, properties)
+    class_properties = {
+        "ProjectTitle": ["tango_saver"],
+        "Description": [DESCRIPTIONS[class_name]],
+        "InheritedFrom": ["TANGO_BASE_CLASS"],
+    }
     _put_changed(
-        database.get_class_property, database.put_class_property, CLASS_NAME, _CLASS_PROPERTIES
+        database.get_class_property, database.put_class_property, class_name, class_properties
     )
     if alias is not None:
         _put_alias(database, device, alias)
 
 
-def _add_device(database: tango.Database, server_instance: str, device: str) -> None:
+def _add_device(
+    database: tango.Database, server_instance: str, device: str, class_name: str
+) -> None:
     if device.count("/") != 2:  # noqa: PLR2004 - domain, family, member
         raise ConfigurationError(
             f"{device!r} is no device name", advice="Name it domain/family/member"
@@ -66,10 +76,10 @@ def _add_device(database: tango.Database, server_instance: str, device: str) -> 
     if registered is None:
         entry = tango.DbDevInfo()
         entry.name = device
-        entry._class = CLASS_NAME  # noqa: SLF001 - PyTango's name, class is a Python keyword
+        entry._class = class_name  # noqa: SLF001 - PyTango's name, class is a Python keyword
         entry.server = server_instance
         database.add_device(entry)
-    elif registered.class_name != CLASS_NAME or (
+    elif registered.class_name != class_name or (
         registered.ds_full_name.lower() != server_instance.lower()
     ):
         raise ConfigurationError(

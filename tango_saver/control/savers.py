@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 
+from tango_saver.control.conductors import Conductors
 from tango_saver.control.saver import Saver
 from tango_saver.control.shown import Snapshot
 
@@ -27,18 +28,27 @@ class Savers:
         self._publish = publish
         self._refresh = refresh
         self._lock = threading.Lock()
+        self._conductors = Conductors()
         self._savers: dict[str, Saver] = {}
         self._farewells: dict[str, threading.Timer] = {}
 
-    def take(self, device_name: str) -> Saver:
-        """The saver of a device, the same as before a restart of the device."""
+    def take(self, device_name: str, own_writers: frozenset[str] = frozenset()) -> Saver:
+        """The saver of a device, the same as before a restart of the device.
+
+        Args:
+            device_name: full name.
+            own_writers: values of SCAN_SAVING.writer that its class is made for.
+        """
         with self._lock:
             farewell = self._farewells.pop(device_name, None)
             if farewell is not None:
                 farewell.cancel()
             if device_name not in self._savers:
                 self._savers[device_name] = Saver(
-                    partial(self._publish, device_name), partial(self._refresh, device_name)
+                    partial(self._publish, device_name),
+                    partial(self._refresh, device_name),
+                    self._conductors,
+                    own_writers,
                 )
             return self._savers[device_name]
 

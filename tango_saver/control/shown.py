@@ -25,6 +25,8 @@ class Snapshot:
 
     settings: SaverSettings
     status: SaverStatus
+    purged_at: float = 0.0
+    """Seconds since the epoch; scans that were saved by then are not listed any more."""
 
 
 class ShownAttribute(attribute):

@@ -42,7 +42,7 @@ class View:
 
 
 class Display:
-    """Composes the status; no method waits for anything.
+    """Composes the status; no method but ``wait_for`` waits for anything.
 
     Args:
         settings: for the words.
@@ -53,6 +53,7 @@ class Display:
         self._settings = settings
         self._publish = publish
         self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._view = View()
         self._listening = False
         self._stopping = False
@@ -64,6 +65,11 @@ class Display:
     def status(self) -> SaverStatus:
         """The newest snapshot."""
         return self._status
+
+    def wait_for(self, holds: Callable[[SaverStatus], object], timeout_s: float) -> bool:
+        """Wait until the newest snapshot is as wanted; whether it is."""
+        with self._changed:
+            return bool(self._changed.wait_for(lambda: holds(self._status), timeout_s))
 
     def listen(self) -> None:
         """Start was given."""
@@ -113,6 +119,7 @@ class Display:
         if status.state is not self._status.state:
             self._untold.append(status)
         self._status = status
+        self._changed.notify_all()
 
     def _compose(self) -> SaverStatus:
         view = self._view

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tango_saver.errors import SaverError, TargetUnusableError
+from tango_saver.errors import DiskFullError, SaverError, TargetUnusableError
 from tango_saver.model.settings import SaverSettings
-from tango_saver.sink.paths import check_target, disk_free_bytes
+from tango_saver.sink.paths import check_target, check_writable, disk_free_bytes
 
 _GB = 1e9
 _WATCH_S = 2.0
@@ -102,9 +102,10 @@ class Inspector:
     def _inspect_one(self, key: str, target: str) -> Inspected:
         try:
             path = check_target(target, self._settings.allowed_roots)
+            check_writable(path)
             free_gb = disk_free_bytes(path) / _GB
             if free_gb < self._settings.disk_minimum_gb:
-                raise TargetUnusableError(  # noqa: TRY301 - told like the other refusals
+                raise DiskFullError(  # noqa: TRY301 - told like the other refusals
                     f"only {free_gb:.2f} GB are free where {path} lies, "
                     f"disk_minimum is {self._settings.disk_minimum_gb:g} GB",
                     advice="Make room on that disk",

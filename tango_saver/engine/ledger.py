@@ -64,6 +64,7 @@ def refusal(progress: ScanProgress, error: SaverError) -> ScanReport:
         finished_at=time.time(),
         warnings=progress.warnings,
         error=str(error),
+        refusal=type(error).__name__,
     )
 
 

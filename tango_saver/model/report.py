@@ -66,6 +66,8 @@ class ScanProgress:
     """What is unusual, and no trouble so far."""
     started_at: float = 0.0
     """Seconds since the epoch when saving began."""
+    checked: bool = True
+    """The target was looked at and may be written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,9 @@ class ScanReport:
     warnings: tuple[str, ...] = ()
     error: str = ""
     """Why it FAILED, with what to do; empty if SAVED."""
+    refusal: str = ""
+    """Name of the class in ``tango_saver.errors`` if the scan was refused before anything of it
+    was written, else empty."""
 
     @property
     def points_saved(self) -> int:

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from tango_saver.errors import TargetPathError, TargetUnusableError
+from tango_saver.errors import TargetForbiddenError, TargetPathError, TargetUnusableError
 
 _LONGEST_NAME = 255
 """Bytes of one name on every file system in use."""
@@ -26,22 +26,42 @@ def check_target(path: str, allowed_roots: Sequence[str]) -> Path:
         TargetPathError: empty, relative, with ``..``, NUL or an overlong name, or, once all
             symbolic links are followed, outside of every root.
     """
-    problem = _problem(path)
-    if problem:
-        raise TargetPathError(
-            f"the target {path[:200]!r} {problem}",
-            advice="Correct SCAN_SAVING in the session",
+    problem = _problem(path) or ("is a folder, not a file" if path.endswith("/") else "")
+    return _below_roots("target", path, problem, allowed_roots)
+
+
+def check_folder(path: str, allowed_roots: Sequence[str]) -> Path:
+    """A folder as a resolved path, if it may be made.
+
+    Args:
+        path: as asked for.
+        allowed_roots: folders that it must be, or lie below; empty allows every absolute path.
+
+    Raises:
+        TargetPathError: see ``check_target``.
+    """
+    return _below_roots("folder", path, _problem(path), allowed_roots)
+
+
+def check_writable(path: Path) -> None:
+    """Nothing forbids that the file is written, or made with its folders.
+
+    Raises:
+        TargetForbiddenError: the saver has no right to.
+    """
+    place = path
+    try:
+        while not place.exists() and place != place.parent:
+            place = place.parent
+        needed = os.W_OK | os.X_OK if place.is_dir() else os.W_OK
+        allowed = os.access(place, needed)
+    except PermissionError:
+        allowed = False
+    if not allowed:
+        raise TargetForbiddenError(
+            f"{place} may not be written",
+            advice="Give the saver's user the right to write there, or choose another folder",
         )
-    resolved = _resolved(path)
-    roots = [_resolved(root) for root in allowed_roots]
-    if roots and not any(root in resolved.parents for root in roots):
-        leads = "" if str(resolved) == path else f", which is {str(resolved)!r},"
-        raise TargetPathError(
-            f"the target {path!r}{leads} is outside the allowed roots "
-            + ", ".join(str(root) for root in roots),
-            advice="Correct SCAN_SAVING in the session, or add its folder to the allowed roots",
-        )
-    return resolved
 
 
 def disk_free_bytes(path: str | Path) -> int:
@@ -71,8 +91,6 @@ def _problem(path: str) -> str:  # noqa: PLR0911 - a list of rules, each with it
         return "is not an absolute path"
     if ".." in path.split("/"):
         return 'has ".." in it'
-    if path.endswith("/"):
-        return "is a folder, not a file"
     try:
         encoded = os.fsencode(path)
     except UnicodeEncodeError:
@@ -82,6 +100,25 @@ def _problem(path: str) -> str:  # noqa: PLR0911 - a list of rules, each with it
     ):
         return "is longer than a file system allows"
     return ""
+
+
+def _below_roots(kind: str, path: str, problem: str, allowed_roots: Sequence[str]) -> Path:
+    if problem:
+        raise TargetPathError(
+            f"the {kind} {path[:200]!r} {problem}",
+            advice="Correct SCAN_SAVING in the session",
+        )
+    resolved = _resolved(path)
+    roots = [_resolved(root) for root in allowed_roots]
+    among = {resolved, *resolved.parents} if kind == "folder" else set(resolved.parents)
+    if roots and among.isdisjoint(roots):
+        leads = "" if str(resolved) == path else f", which is {str(resolved)!r},"
+        raise TargetPathError(
+            f"the {kind} {path!r}{leads} is outside the allowed roots "
+            + ", ".join(str(root) for root in roots),
+            advice="Correct SCAN_SAVING in the session, or add its folder to the allowed roots",
+        )
+    return resolved
 
 
 def _resolved(path: str) -> Path:
