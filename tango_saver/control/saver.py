@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from tango_saver.control.beacon import redis_url_from_beacon
 from tango_saver.control.conductors import Conductors, Seat
 from tango_saver.control.properties import DeviceConfiguration
-from tango_saver.control.scans import SavedScan, find_scan, is_fresh
+from tango_saver.control.scans import SavedScan, find_scan, is_awaited
 from tango_saver.control.shown import Snapshot
 from tango_saver.engine.conductor import Conductor
 from tango_saver.errors import ConfigurationError, SaverError
@@ -163,14 +163,16 @@ class Saver:
         Args:
             name: ``12_ascan``, or the key of the scan in Redis.
             patience_s: how long to wait for a new scan to be heard of and its target looked at.
-                One that was finished long ago is returned after that time.
+                One that is finished already is returned after that time.
         """
         conductor = self._conductor
         if conductor is None:
             return None
         if patience_s:
-            now = time.time()
-            conductor.wait_for(lambda status: is_fresh(find_scan(status, name), now), patience_s)
+            before = find_scan(conductor.status(), name)
+            conductor.wait_for(
+                lambda status: is_awaited(find_scan(status, name), before), patience_s
+            )
         return find_scan(conductor.status(), name)
 
     def is_asked(self, key: str) -> bool:

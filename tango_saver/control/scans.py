@@ -18,8 +18,6 @@ SavedScan: TypeAlias = ScanProgress | ScanReport
 """A scan while it is saved, and after."""
 
 _FORBIDDEN = frozenset({TargetPathError.__name__, TargetForbiddenError.__name__})
-_FRESH_S = 1.0
-"""BLISS asks within milliseconds for what became of a scan that it has just created."""
 
 
 def find_scan(status: SaverStatus, name: str) -> SavedScan | None:
@@ -32,15 +30,16 @@ def find_scan(status: SaverStatus, name: str) -> SavedScan | None:
     return max(found, key=lambda scan: scan.started_at, default=None)
 
 
-def is_fresh(scan: SavedScan | None, now: float) -> bool:
-    """Whether this is a scan that was created just now, and what there is to know is known.
+def is_awaited(scan: SavedScan | None, before: SavedScan | None) -> bool:
+    """Whether this is the scan that somebody asks for who has just created it, looked at by now.
 
     Args:
-        scan: what was found under a name.
-        now: seconds since the epoch.
+        scan: what is found under its name.
+        before: what was found when it was asked for: if that was finished, it is another one
+            of that name.
     """
     if isinstance(scan, ScanReport):
-        return scan.finished_at > now - _FRESH_S
+        return not isinstance(before, ScanReport) or before.key != scan.key
     return scan is not None and scan.checked
 
 

@@ -89,6 +89,7 @@ class Desk:
             settings,
             on_news=lambda worker, news: post(events.NewsCame(worker, news)),
             on_gone=lambda worker, error: post(events.WorkerGone(worker, error)),
+            on_spare=lambda: post(events.SpareStarted()),
         )
         self._restarts = 0
         self._dispatcher = Dispatcher(self._pool, self._fail)
@@ -280,6 +281,12 @@ class Desk:
         self._last_error = str(event.error)
         self._dispatcher.worker_died(scans, event.error)
         self._keep_spare()
+
+    @handle.register
+    def _(self, event: events.SpareStarted) -> None:
+        del event
+        if not self._leaving:
+            self._keep_spare()
 
     @handle.register
     def _(self, event: events.EndAsked) -> None:

@@ -81,6 +81,11 @@ class WorkerGone:
 
 
 @dataclass(frozen=True, slots=True)
+class SpareStarted:
+    """A spare worker was started, or could not be."""
+
+
+@dataclass(frozen=True, slots=True)
 class MemoryTrouble:
     """What survives a restart cannot be written, or can again if the sentence is empty."""
 
@@ -102,5 +107,6 @@ Event: TypeAlias = (
     | DiskSeen
     | NewsCame
     | WorkerGone
+    | SpareStarted
     | MemoryTrouble
 )

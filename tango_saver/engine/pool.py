@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from types import ModuleType
@@ -91,6 +92,8 @@ class WorkerPool:
         settings: handed to each worker.
         on_news: called from a thread per worker with each message.
         on_gone: called from that thread, last, when the process has ended.
+        on_spare: called from a thread when a spare worker was started, or could not be;
+            ``keep_spare`` is to be called then.
     """
 
     def __init__(
@@ -98,10 +101,14 @@ class WorkerPool:
         settings: SaverSettings,
         on_news: Callable[[Worker, News], None],
         on_gone: Callable[[Worker, WorkerDiedError], None],
+        on_spare: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._on_news = on_news
         self._on_gone = on_gone
+        self._on_spare = on_spare
+        self._spare: Future[Worker] | None = None
+        """On its way: starting a process takes a tenth of a second on a busy machine."""
         self._workers: list[Worker] = []
         self._owners: dict[str, Worker] = {}
         self._started = 0
@@ -129,19 +136,28 @@ class WorkerPool:
         free = [worker for worker in self._workers if id(worker) not in owners]
         if free:
             return free[0]
+        if self._spare is not None:
+            return self._adopt(self._spare)
         if len(self._workers) < self._settings.workers:
-            return self._start()
+            return self._employ(self._start())
         return min(self._workers, key=lambda worker: len(worker.scans))
 
     def keep_spare(self) -> None:
-        """Have one worker more than is busy, within the limit.
+        """Have one worker more than is busy, within the limit; returns at once.
 
         Raises:
-            EngineError: no process can be started.
+            EngineError: no process could be started.
         """
+        if self._spare is not None:
+            if not self._spare.done():
+                return
+            self._adopt(self._spare)
         busy = {id(worker) for worker in self._owners.values()}
         if len(busy) == len(self._workers) < self._settings.workers:
-            self._start()
+            self._spare = Future()
+            threading.Thread(
+                target=self._start_spare, args=(self._spare,), name="spare worker", daemon=True
+            ).start()
 
     def release(self, worker: Worker, target: str, *, still_used: bool) -> None:
         """The worker has closed the target; unless scans of it are on their way to it."""
@@ -157,7 +173,10 @@ class WorkerPool:
         }
 
     def leave(self) -> None:
-        """Tell all workers to flush, close and exit; returns at once."""
+        """Tell all workers to flush, close and exit."""
+        if self._spare is not None:
+            with contextlib.suppress(EngineError):
+                self._adopt(self._spare)
         for worker in self._workers:
             worker.leaving = True
             worker.outbox.put(Leave())
@@ -172,7 +191,28 @@ class WorkerPool:
                     worker.process.kill()
                     worker.listening.join(_LEAVE_S)
 
+    def _start_spare(self, spare: Future[Worker]) -> None:
+        try:
+            spare.set_result(self._start())
+        except Exception as error:  # noqa: BLE001 - raised where the worker is wanted
+            spare.set_exception(error)
+        self._on_spare()
+
+    def _adopt(self, spare: Future[Worker]) -> Worker:
+        """The spare worker, waited for."""
+        self._spare = None
+        return self._employ(spare.result())
+
+    def _employ(self, worker: Worker) -> Worker:
+        self._workers.append(worker)
+        worker.listening = threading.Thread(
+            target=self._listen, args=(worker,), name=f"from worker {worker.number}", daemon=True
+        )
+        worker.listening.start()
+        return worker
+
     def _start(self) -> Worker:
+        """A new process; the one method that may be called from another thread."""
         ours, theirs = _CONTEXT.Pipe(duplex=True)
         self._started += 1
         try:
@@ -195,11 +235,6 @@ class WorkerPool:
             theirs.close()
         worker = Worker(self._started, process, ours, Outbox(ours, f"to worker {self._started}"))
         worker.outbox.put(Configure(self._settings))
-        self._workers.append(worker)
-        worker.listening = threading.Thread(
-            target=self._listen, args=(worker,), name=f"from worker {worker.number}", daemon=True
-        )
-        worker.listening.start()
         return worker
 
     def _listen(self, worker: Worker) -> None:
