@@ -7,10 +7,15 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 from saving import RunningSaver, StartSaver
 
 from tango_saver.demo.redis_server import RedisServer, prepare_database
 from tango_saver.model.settings import SaverSettings
+
+# How fast examples are made says something about the machine, not about the product.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ class Events:
         proxy: the device.
         attributes: names to subscribe to.
         kind: change or archive events.
+        proven: wait until events are known to arrive, so that none is missed from then on.
     """
 
     def __init__(
@@ -36,11 +37,16 @@ class Events:
         proxy: tango.DeviceProxy,
         attributes: Sequence[str],
         kind: tango.EventType = tango.EventType.CHANGE_EVENT,
+        *,
+        proven: bool = True,
     ) -> None:
         self._values: dict[str, list[Any]] = {name.lower(): [] for name in attributes}
         self._arrived = threading.Condition()
         self._proxy = proxy
         self._subscriptions = [proxy.subscribe_event(name, kind, self._take) for name in attributes]
+        if proven and kind == tango.EventType.CHANGE_EVENT:
+            # the first value is from subscribing; only a second one shows that events come
+            self.wait_for(lambda seen: all(len(seen.of(name)) > 1 for name in attributes))
 
     def _take(self, event: tango.EventData) -> None:
         if event.err:
@@ -95,7 +101,7 @@ class SaverDevice:
 
     def wait_for_state(self, *states: tango.DevState) -> None:
         """Wait, by events, until the device is in one of these states."""
-        events = self.events("State")
+        events = Events(self.proxy, ["State"], proven=False)
         try:
             events.wait_for(lambda seen: seen.of("State") and seen.of("State")[-1] in states)
         finally:

@@ -28,6 +28,9 @@ _LOOK_AGAIN_S = 0.02
 """How soon a device that is being restarted is looked at again."""
 _SETTLING_S = 0.5
 """Tango tells a restarted device of its subscribers a moment after it calls it restarted."""
+_RENEWAL_S = 1.0
+"""An event that is pushed while a client is still connecting never reaches it; the same value
+pushed again does, so that nobody shows an old state for longer than this."""
 
 
 @dataclass(eq=False)
@@ -43,10 +46,14 @@ class _Audience:
     usable_from: float | None = 0.0
     """Monotonic time; None as long as Tango is making the device anew."""
     pushed: dict[str, object] = field(default_factory=dict)
+    renewal_at: float = 0.0
+    """Monotonic time when every value is pushed again, changed or not."""
 
 
 class EventPublisher:
     """Pushes change and archive events; every state in its order, of values the newest.
+
+    Change events are renewed every second.
 
     A snapshot replaces the one that waits, unless the state differs: a client sees every
     state, and with each state the values that belong to it. The state is pushed last: who
@@ -138,7 +145,14 @@ class EventPublisher:
                         return audience, audience.waiting.popleft()
                     audience.is_stale = False
                     return audience, None
-                self._changed.wait(_LOOK_AGAIN_S if waiting else None)
+                self._changed.wait(_LOOK_AGAIN_S if waiting else self._until_renewal())
+                for audience in self._audiences.values():
+                    audience.is_stale |= time.monotonic() >= audience.renewal_at
+
+    def _until_renewal(self) -> float | None:
+        """Seconds until the first device's values are pushed again; None without devices."""
+        first = min((audience.renewal_at for audience in self._audiences.values()), default=None)
+        return None if first is None else max(first - time.monotonic(), 0.0)
 
     def _publish(self, audience: _Audience, snapshot: Snapshot) -> None:
         values: dict[str, Value | tango.DevState] = {
@@ -146,17 +160,21 @@ class EventPublisher:
         }
         values[_STATUS] = audience.device.shown_status(snapshot)
         values[_STATE] = audience.device.shown_state(snapshot)
+        is_renewal = time.monotonic() >= audience.renewal_at
         for name, value in values.items():
             # NaN differs from itself, its text does not
-            if audience.pushed.get(name) != repr(value):
-                self._push(audience, name, value)
+            is_new = audience.pushed.get(name) != repr(value)
+            if is_new or is_renewal:
+                self._push(audience, name, value, is_new=is_new)
                 audience.pushed[name] = repr(value)
+        if is_renewal:
+            audience.renewal_at = time.monotonic() + _RENEWAL_S
 
-    def _push(self, audience: _Audience, name: str, value: object) -> None:
+    def _push(self, audience: _Audience, name: str, value: object, *, is_new: bool) -> None:
         deadline = time.monotonic() + _PATIENCE_S
         while self._begin_push(audience):
             try:
-                _push_once(audience.device, name, value)
+                _push_once(audience.device, name, value, is_new=is_new)
             except tango.DevFailed as error:
                 # a command has kept the monitor for more than three seconds
                 if time.monotonic() > deadline:
@@ -203,11 +221,12 @@ def is_alive(device: Device) -> bool:
     )
 
 
-def _push_once(device: Device, name: str, value: object) -> None:
+def _push_once(device: Device, name: str, value: object, *, is_new: bool) -> None:
     # events of these two carry what the device was told last, whatever value is pushed
     if name == _STATE:
         device.set_state(value)
     elif name == _STATUS:
         device.set_status(value)
     device.push_change_event(name, value)
-    device.push_archive_event(name, value)
+    if is_new:
+        device.push_archive_event(name, value)

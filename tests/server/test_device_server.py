@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 import tango
 from devices import HeldScan, SaverDevice, Subscribe, assert_saved_completely
@@ -175,12 +176,7 @@ def test_log_goes_to_the_log_target_of_the_device_too(
 
 def _children(pid: int) -> list[int]:
     """All descendants of a process."""
-    direct = [
-        int(child)
-        for task in Path(f"/proc/{pid}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
-    return direct + [grandchild for child in direct for grandchild in _children(child)]
+    return [child.pid for child in psutil.Process(pid).children(recursive=True)]
 
 
 def _is_alive(pid: int) -> bool:
