@@ -31,21 +31,20 @@ def main() -> int:
     """Measure and print."""
     options = _options()
     writers = _writers(options)
-    folder = Path(tempfile.mkdtemp(prefix="load-", dir=options.folder))
     results: list[Measured] = []
-    for preset in options.presets:
-        for repetition in range(options.repetitions):
-            for writer in writers:
-                run = measure(
-                    writer,
-                    preset,
-                    folder / "run",
-                    points=options.points,
-                    timeout_s=options.timeout,
-                )
-                results.append(run)
-                _print_run(repetition, run)
-    folder.rmdir()
+    with tempfile.TemporaryDirectory(prefix="load-", dir=options.folder) as folder:
+        for preset in options.presets:
+            for repetition in range(options.repetitions):
+                for writer in writers:
+                    run = measure(
+                        writer,
+                        preset,
+                        Path(folder) / "run",
+                        points=options.points,
+                        timeout_s=options.timeout,
+                    )
+                    results.append(run)
+                    _print_run(repetition, run)
     _print_table(results)
     if options.json:
         options.json.write_text(json.dumps([asdict(run) for run in results], indent=1))
