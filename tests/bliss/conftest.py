@@ -55,12 +55,21 @@ def beamline(bliss_python: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 
 @pytest.fixture(scope="session")
-def session(
-    bliss_python: Path, beamline: Beamline, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[BlissShell]:
+def session_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the session of the user keeps its log."""
+    return tmp_path_factory.mktemp("shell")
+
+
+@pytest.fixture(scope="session")
+def session_log(session_folder: Path) -> Path:
+    """What the user sees besides the values: warnings, for example."""
+    return session_folder / "shell.log"
+
+
+@pytest.fixture(scope="session")
+def session(bliss_python: Path, beamline: Beamline, session_folder: Path) -> Iterator[BlissShell]:
     """The BLISS session of a user, who leaves saving to a program of its own."""
-    folder = tmp_path_factory.mktemp("shell")
-    with BlissShell(bliss_python, beamline.beacon.environment, folder) as shell:
+    with BlissShell(bliss_python, beamline.beacon.environment, session_folder) as shell:
         shell.enter("SCAN_SAVING.writer = 'external'")
         shell.enter(f"SCAN_SAVING.base_path = {str(beamline.data_root)!r}")
         yield shell

@@ -33,7 +33,7 @@ def _is_finished(scan: ReturnedScan) -> bool:
     try:
         with h5py.File(scan.file, locking=False) as file:
             return f"{scan.entry}/end_time" in file
-    except OSError:  # it is not there yet, or is being made
+    except (OSError, RuntimeError):  # it is not there yet, or is being made or flushed
         return False
 
 
