@@ -85,6 +85,10 @@ def serve(
         list[str] | None,
         typer.Option(help="Folder below which files may be written; may be repeated."),
     ] = None,
+    fallback_root: Annotated[
+        list[str] | None,
+        typer.Option(help="Folder for scans whose own cannot be written; may be repeated."),
+    ] = None,
     workers: Annotated[
         int, typer.Option(min=1, help="Largest number of worker processes.")
     ] = _DEFAULTS.workers,
@@ -110,6 +114,7 @@ def serve(
         keepshape=keepshape,
         multivalue_positioners=multivalue_positioners,
         allowed_roots=tuple(allowed_root or ()),
+        fallback_roots=tuple(fallback_root or ()),
         workers=workers,
         publisher_timeout_s=publisher_timeout,
         state_directory=state_directory,

@@ -13,6 +13,7 @@
     │   ├── TargetPathError       relative, with "..", or outside the allowed roots
     │   ├── TargetLockedError     another process holds the file
     │   ├── TargetUnusableError   not HDF5, no permission, no space
+    │   │   ├── TargetAwayError       now, but perhaps not for ever
     │   │   ├── TargetForbiddenError
     │   │   └── DiskFullError
     │   ├── EntryExistsError
@@ -104,6 +105,10 @@ class TargetLockedError(SinkError):
 
 class TargetUnusableError(SinkError):
     """The target cannot be opened or written: not HDF5, no permission, no space."""
+
+
+class TargetAwayError(TargetUnusableError):
+    """The system refuses to write the target now, and may allow it later: no space, gone."""
 
 
 class TargetForbiddenError(TargetUnusableError):

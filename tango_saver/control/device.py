@@ -93,6 +93,14 @@ class TangoSaver(ShowingDevice):
             "Folders below which files may be written, one per line. Empty: every absolute path."
         ),
     )
+    fallback_roots = device_property(
+        dtype=(str,),
+        default_value=list(_DEFAULTS.fallback_roots),
+        doc=_doc(
+            "Folders for scans whose own folder cannot be written, one per line: below the first"
+            " that can be, the file gets the same path."
+        ),
+    )
     workers = device_property(
         dtype=int,
         default_value=_DEFAULTS.workers,
@@ -124,7 +132,9 @@ class TangoSaver(ShowingDevice):
     disk_minimum = device_property(
         dtype=float,
         default_value=_DEFAULTS.disk_minimum_gb,
-        doc=_doc("Free disk space in GB below which a new scan is refused."),
+        doc=_doc(
+            "Free disk space in GB below which a new scan is refused, or goes to a fallback root."
+        ),
     )
     state_directory = device_property(
         dtype=str,

@@ -33,6 +33,7 @@ class Properties(Protocol):
     multivalue_positioners: bool
     data_writers: Sequence[str]
     allowed_roots: Sequence[str]
+    fallback_roots: Sequence[str]
     workers: int
     publisher_timeout: float
     redis_timeout: float
@@ -93,6 +94,7 @@ def _settings_from(properties: Properties) -> SaverSettings:
         multivalue_positioners=properties.multivalue_positioners,
         data_writers=_lines(properties.data_writers),
         allowed_roots=_lines(properties.allowed_roots),
+        fallback_roots=_lines(properties.fallback_roots),
         workers=properties.workers,
         publisher_timeout_s=properties.publisher_timeout,
         redis_timeout_s=properties.redis_timeout,

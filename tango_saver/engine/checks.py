@@ -39,12 +39,16 @@ def check_settings(settings: SaverSettings) -> None:
             "data_writers is empty, no scan would be saved",
             advice="Name at least one value of SCAN_SAVING.writer, such as external",
         )
-    for root in settings.allowed_roots:
-        if not Path(root).is_absolute():
-            raise ConfigurationError(
-                f"allowed_roots has {root!r}, which is not absolute",
-                advice="Give absolute folders, or none to allow every path",
-            )
+    for name, roots in (
+        ("allowed_roots", settings.allowed_roots),
+        ("fallback_roots", settings.fallback_roots),
+    ):
+        for root in roots:
+            if not Path(root).is_absolute():
+                raise ConfigurationError(
+                    f"{name} has {root!r}, which is not absolute",
+                    advice="Give absolute folders, or none",
+                )
     _check_numbers(settings)
 
 

@@ -7,47 +7,47 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import singledispatchmethod
-from itertools import islice
 
 from tango_saver.engine import events
 from tango_saver.engine.alarms import Alarms
+from tango_saver.engine.awaited_links import AwaitedLinks
 from tango_saver.engine.choice import Choice
 from tango_saver.engine.dispatcher import Dispatcher, order_for
 from tango_saver.engine.display import View
-from tango_saver.engine.forwarding import log_forwarded
 from tango_saver.engine.inspection import DiskSeen, Inspected, Inspector
 from tango_saver.engine.ledger import Ledger, RunningScan, refusal
 from tango_saver.engine.listener import Deaf, Heard, Listener, Silent
 from tango_saver.engine.memory import Memory, MemoryKeeper
-from tango_saver.engine.messages import (
-    LogLine,
-    LostPoints,
-    ProgressMade,
-    SaveScan,
-    ScanEnded,
-    TargetClosed,
-)
+from tango_saver.engine.messages import LinkScan, SaveScan
 from tango_saver.engine.pool import WorkerPool
+from tango_saver.engine.recollection import Recollection
 from tango_saver.engine.wording import (
     disk_trouble,
     file_system_trouble,
     listening_trouble,
+    postponed_trouble,
     report_alarms,
     running_trouble,
 )
-from tango_saver.errors import EngineError, ProtocolVersionError, SaverError, TargetPathError
+from tango_saver.engine.worker_news import WorkerNews
+from tango_saver.errors import (
+    DiskFullError,
+    EngineError,
+    ProtocolVersionError,
+    SaverError,
+    TargetForbiddenError,
+    TargetPathError,
+)
 from tango_saver.model.report import SavingState, ScanProgress, ScanReport
 from tango_saver.model.scan import ScanAnnouncement
 from tango_saver.model.settings import SaverSettings
 
 _LOG = logging.getLogger(__name__)
 
-_MEMORY_S = 2.0
-"""Longest wait for what survives a restart to be written."""
-_RECALLED = 20
-"""Reports that survive a restart."""
 _PATIENCE_S = 5.0
 """A file system that has not answered for so long is spoken of."""
+_LOOK_AGAIN_S = 5.0
+"""Between two looks at a target that could not be written."""
 
 
 class Desk:
@@ -70,13 +70,9 @@ class Desk:
         self._settings = settings
         self.choice = Choice(frozenset(settings.data_writers))
         """Which scans are saved of those that are heard of."""
-        self._keeper = keeper
+        self._recollection = Recollection(settings, memory, keeper)
         self._ledger = Ledger(memory.finished)
         self._ledger.last_file = memory.last_file
-        self._last_entry = memory.last_entry
-        self._goes_on_listening = memory.listening
-        """The next server is to hear of scans behind the last entry."""
-        self._stopped_by_user = False
         self._last_error = ""
         self._alarms = Alarms()
         self._fault = ""
@@ -93,6 +89,13 @@ class Desk:
         )
         self._restarts = 0
         self._dispatcher = Dispatcher(self._pool, self._fail)
+        self._links = AwaitedLinks(self._pool, memory.links)
+        self._postponed: dict[str, SaveScan] = {}
+        """Refused for a target that could not be written; saved when it can be."""
+        self._look_again_at = 0.0
+        self._worker_news = WorkerNews(
+            self._ledger, self._pool, self._links, self._alarms, self._finish, self.remember
+        )
         self._unfinished = 0
         self._leaving = False
         for order in memory.running:
@@ -129,6 +132,16 @@ class Desk:
     def tick(self) -> None:
         """To be called regularly."""
         self._dispatcher.tick()
+        if self._leaving:
+            return
+        self._links.tick()
+        self._alarms.set("links", self._links.sentence)
+        targets = [order.target for order in self._postponed.values()]
+        self._alarms.set("postponed", postponed_trouble(targets))
+        if self._postponed and time.monotonic() > self._look_again_at:
+            self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
+            for order in self._postponed.values():
+                self._inspector.inspect(order.key, order.target)
 
     def _watch_running(self, running: tuple[ScanProgress, ...]) -> None:
         self._alarms.set("running", running_trouble(running))
@@ -151,12 +164,12 @@ class Desk:
     def _(self, event: events.ListeningBegan) -> None:
         self._listening_ended()
         self._listener = event.listener
-        self._stopped_by_user = False
+        self._recollection.listens()
         self._keep_spare()
 
     @handle.register
     def _(self, event: events.ListeningEnded) -> None:
-        self._stopped_by_user = self._stopped_by_user or event.by_user
+        self._recollection.stops(by_user=event.by_user)
         self._listening_ended()
         self._heard_all()
 
@@ -172,17 +185,15 @@ class Desk:
         self._heard_all()
 
     def _heard_all(self) -> None:
-        """After Stop, once all that was created before is known, nothing is to be caught up."""
-        if self._stopped_by_user and self._listener is None and not self._draining:
-            self._goes_on_listening = False
+        if self._listener is None and not self._draining:
+            self._recollection.is_silent()
             self.remember()
 
     @handle.register
     def _(self, event: Heard) -> None:
         if event.listener is self._listener:
             self._hears()
-            self._goes_on_listening = True
-        self._last_entry = event.entry
+        self._recollection.hears(event.entry, is_current=event.listener is self._listener)
         for warning in event.warnings:
             _LOG.warning("%s", warning)
             self._last_error = warning
@@ -229,11 +240,16 @@ class Desk:
     @handle.register
     def _(self, event: Inspected) -> None:
         scan = self._ledger.running.get(event.key)
+        if scan is None and event.error is None and event.key in self._postponed:
+            scan = self._recover(self._postponed.pop(event.key), inspect=False)
         if scan is None or scan.worker is not None:
             return
         if event.error is not None:
+            if isinstance(event.error, TargetForbiddenError | DiskFullError):
+                self._postponed[scan.key] = order_for(scan)
             self._fail(scan, event.error)
             return
+        scan.wanted = event.target
         scan.progress = replace(scan.progress, target=event.target, checked=True)
         self._inspector.watch(event.target)
         self._dispatcher.dispatch(scan)
@@ -246,30 +262,7 @@ class Desk:
 
     @handle.register
     def _(self, event: events.NewsCame) -> None:
-        worker, news = event.worker, event.news
-        match news:
-            case LogLine():
-                log_forwarded(news, worker.number)
-            case ProgressMade():
-                for progress in news.scans:
-                    scan = self._ledger.running.get(progress.key)
-                    if scan is not None and scan.worker is worker:
-                        scan.progress = progress
-            case LostPoints():
-                scan = self._ledger.running.get(news.key)
-                if scan is not None and scan.worker is worker:
-                    scan.lost.append(news)
-                    self.remember()
-            case ScanEnded():
-                scan = self._ledger.running.get(news.report.key)
-                if scan is not None and scan.worker is worker:
-                    self._finish(scan, news.report)
-            case TargetClosed():
-                still_used = any(
-                    scan.worker is worker and scan.target == news.target
-                    for scan in self._ledger.running.values()
-                )
-                self._pool.release(worker, news.target, still_used=still_used)
+        self._worker_news.take(event.worker, event.news)
 
     @handle.register
     def _(self, event: events.WorkerGone) -> None:
@@ -278,8 +271,12 @@ class Desk:
         if self._leaving:
             return
         self._restarts += 1
-        self._last_error = str(event.error)
-        self._dispatcher.worker_died(scans, event.error)
+        self._links.worker_gone(event.worker)
+        if event.worker.leaving:
+            self._dispatcher.worker_left(scans)
+        else:
+            self._last_error = str(event.error)
+            self._dispatcher.worker_died(scans, event.error)
         self._keep_spare()
 
     @handle.register
@@ -320,6 +317,7 @@ class Desk:
     def _take(self, announced: ScanAnnouncement) -> None:
         if announced.key in self._ledger.running or self._leaving:
             return
+        self._postponed.pop(announced.key, None)
         progress = ScanProgress(
             key=announced.key,
             session=announced.session,
@@ -342,8 +340,8 @@ class Desk:
             return
         self._inspector.inspect(announced.key, announced.target)
 
-    def _recover(self, order: SaveScan) -> None:
-        """Go on with a scan that the last server was saving when it ended or died."""
+    def _recover(self, order: SaveScan, *, inspect: bool = True) -> RunningScan:
+        """Go on with a scan whose saving was interrupted, or could not begin."""
         _LOG.info("scan %s: its saving to %s goes on", order.key, order.target)
         progress = ScanProgress(
             key=order.key,
@@ -357,7 +355,9 @@ class Desk:
         )
         scan = RunningScan(progress, attempt=order.attempt + 1, lost=list(order.lost))
         self._ledger.running[order.key] = scan
-        self._inspector.inspect(order.key, order.target)
+        if inspect:
+            self._inspector.inspect(order.key, order.target)
+        return scan
 
     def _fail(self, scan: RunningScan, error: SaverError) -> None:
         """End a scan that no worker will report."""
@@ -367,6 +367,8 @@ class Desk:
     def _finish(self, scan: RunningScan, report: ScanReport) -> None:
         self._ledger.finish(report)
         self._dispatcher.ended(scan)
+        if report.entries and report.target != scan.target:
+            self._links.add(LinkScan(scan.key, scan.target, report.target, report.entries))
         for sentence in report_alarms(report):
             self._alarms.keep(sentence)
         if report.error:
@@ -375,17 +377,7 @@ class Desk:
 
     def remember(self) -> None:
         """Have what survives a restart written."""
-        self._keeper.put(
-            Memory(
-                self._settings.session,
-                self._settings.redis_url,
-                last_file=self._ledger.last_file,
-                last_entry=self._last_entry,
-                listening=self._goes_on_listening,
-                running=tuple(map(order_for, self._ledger.running.values())),
-                finished=tuple(islice(self._ledger.finished, _RECALLED)),
-            )
-        )
+        self._recollection.write(self._ledger, self._postponed.values(), self._links.orders)
 
     def _keep_spare(self) -> None:
         try:
@@ -412,5 +404,5 @@ class Desk:
         self._ledger.running.clear()
         self._listener = None
         self._draining.clear()
-        self._keeper.close(_MEMORY_S)
+        self._recollection.close()
         return not self._unfinished

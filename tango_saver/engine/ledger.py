@@ -23,6 +23,8 @@ class RunningScan:
     """One scan from its announcement to its report; owned by the conductor's thread."""
 
     progress: ScanProgress
+    wanted: str = ""
+    """The checked path of the target; where the scan really goes is in its progress."""
     worker: Worker | None = None
     """None while it waits for a worker."""
     deaths: int = 0
@@ -43,8 +45,8 @@ class RunningScan:
 
     @property
     def target(self) -> str:
-        """The checked path, once it is."""
-        return self.progress.target
+        """The checked path, once it is; all scans with the same one have the same worker."""
+        return self.wanted or self.progress.target
 
 
 def refusal(progress: ScanProgress, error: SaverError) -> ScanReport:

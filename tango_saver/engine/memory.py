@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from tango_saver.engine.listener import entry_order
-from tango_saver.engine.messages import SaveScan
+from tango_saver.engine.messages import LinkScan, SaveScan
 from tango_saver.errors import ConfigurationError
 from tango_saver.model.report import ScanReport
 from tango_saver.model.settings import SaverSettings
@@ -38,6 +38,8 @@ class Memory(msgspec.Struct, frozen=True):
     """Scans behind that place were to be saved: nobody had given Stop."""
     running: tuple[SaveScan, ...] = ()
     """Scans that were being saved, or waited for it; oldest first."""
+    links: tuple[LinkScan, ...] = ()
+    """Scans that are saved beside their target and not linked into it yet."""
     finished: tuple[ScanReport, ...] = ()
     """Newest first."""
 
@@ -93,7 +95,7 @@ class MemoryFile:
             if path.exists():
                 memory = self._read(path)
                 if lock is None:
-                    memory = msgspec.structs.replace(memory, running=(), listening=False)
+                    memory = msgspec.structs.replace(memory, running=(), links=(), listening=False)
                 found.append(memory)
         memory = self._merged(found)
         if taken_over:
@@ -156,6 +158,7 @@ class MemoryFile:
             last_entry=min(places, key=entry_order, default=""),
             listening=bool(places),
             running=tuple(sorted(running.values(), key=lambda order: order.started_at)),
+            links=tuple(link for memory in memories for link in memory.links),
             finished=tuple(finished[:_RECALLED]),
         )
 

@@ -42,6 +42,19 @@ class SaveScan(msgspec.Struct, frozen=True, tag=True):
     """What earlier attempts found missing."""
     warnings: tuple[str, ...] = ()
     """What earlier attempts had to say."""
+    wanted: str = ""
+    """The target that BLISS asked for, if the scan has to go to another file."""
+
+
+class LinkScan(msgspec.Struct, frozen=True, tag=True):
+    """Link a scan that is saved in another file into the one that BLISS asked for."""
+
+    key: str
+    target: str
+    """The file that gets the links."""
+    file: str
+    """The file that has the entries."""
+    entries: tuple[str, ...]
 
 
 class EndScan(msgspec.Struct, frozen=True, tag=True):
@@ -54,7 +67,7 @@ class Leave(msgspec.Struct, frozen=True, tag=True):
     """Flush and close every file, keep the journals, exit."""
 
 
-Order: TypeAlias = Configure | SaveScan | EndScan | Leave
+Order: TypeAlias = Configure | SaveScan | LinkScan | EndScan | Leave
 
 
 class ProgressMade(msgspec.Struct, frozen=True, tag=True):
@@ -83,7 +96,28 @@ class LogLine(msgspec.Struct, frozen=True, tag=True):
     text: str
 
 
-News: TypeAlias = ProgressMade | LostPoints | ScanEnded | TargetClosed | LogLine
+class ScanLinked(msgspec.Struct, frozen=True, tag=True):
+    """What came of LinkScan."""
+
+    key: str
+    target: str
+    names: tuple[str, ...] = ()
+    """Of the links."""
+    problem: str = ""
+    """Why there are none."""
+    again: bool = False
+    """It may succeed later."""
+
+
+class Exhausted(msgspec.Struct, frozen=True, tag=True):
+    """The worker cannot go on for a reason that ends with its process; it leaves by itself."""
+
+    reason: str
+
+
+News: TypeAlias = (
+    ScanLinked | Exhausted | ProgressMade | LostPoints | ScanEnded | TargetClosed | LogLine
+)
 
 _ENCODER = msgspec.msgpack.Encoder()
 _ORDERS: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)

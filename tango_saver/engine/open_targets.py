@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import gevent
@@ -16,6 +16,8 @@ from gevent.lock import RLock
 from tango_saver.errors import SaverError, SinkError, TargetUnusableError
 from tango_saver.model.settings import SaverSettings
 from tango_saver.sink.file import TargetFile
+from tango_saver.sink.journal import Journal
+from tango_saver.sink.stored_report import has_scan, is_whole
 from tango_saver.sink.trouble import system_errno
 
 _LOG = logging.getLogger(__name__)
@@ -163,52 +165,78 @@ class OpenTargets:
         self._open: dict[Path, OpenTarget] = {}
         self._opening = RLock()
 
-    def acquire(
-        self, path: Path, *, damage_expected: bool = False
-    ) -> tuple[OpenTarget, Path | None]:
+    def acquire(self, path: Path) -> tuple[OpenTarget, str]:
         """The open file, to be released once.
+
+        A file that has journals beside it was not closed in good order: if HDF5 cannot read it
+        any more it is set aside, and what can be read of it copied into a new one.
 
         Args:
             path: of the file.
-            damage_expected: a process died while it wrote this file: if HDF5 cannot read it
-                any more, it is set aside and a new one made.
 
         Returns:
-            the file, and where a damaged one was set aside.
+            the file, and what had to be done to open it, a sentence; empty if nothing.
 
         Raises:
             TargetLockedError: another process holds it.
             TargetUnusableError: it cannot be opened.
         """
         with self._opening:
-            target, aside = self._open.get(path), None
+            target, rescue = self._open.get(path), ""
             if target is None:
-                file, aside = self._open_file(path, damage_expected=damage_expected)
+                file, rescue = self._open_file(path)
                 target = OpenTarget(path, file, self._settings.flush_period_s)
                 self._open[path] = target
             target.users += 1
-            return target, aside
+            return target, rescue
 
     def find(self, path: Path) -> OpenTarget | None:
         """The open file, without a claim to it; None if it is not open here."""
         return self._open.get(path)
 
-    def _open_file(self, path: Path, *, damage_expected: bool) -> tuple[TargetFile, Path | None]:
+    def has_scan(self, path: Path, key: str) -> bool:
+        """Whether a file that is not open for long has the whole of a scan."""
+        target = self.find(path)
+        if target is None:
+            return has_scan(path, key)
+        with target.use() as file:
+            return any(is_whole(file.report_of(name), key) for name in file.entry_names())
+
+    def _open_file(self, path: Path) -> tuple[TargetFile, str]:
+        interrupted = Journal.find(path) if path.exists() else []
         try:
-            return TargetFile.open(path, executor=self._executor), None
+            file = TargetFile.open(path, executor=self._executor)
         except TargetUnusableError as error:
             cause = error.__cause__
-            if not damage_expected or cause is None or system_errno(cause):
+            if not interrupted or cause is None or system_errno(cause):
                 raise
+            problem = error.fact
+        else:
+            problem = file.damage(_entries(interrupted)) if interrupted else ""
+            if not problem:
+                return file, ""
+            with suppress(SinkError):
+                file.close()
+        return self._rescue(path, problem)
+
+    def _rescue(self, path: Path, problem: str) -> tuple[TargetFile, str]:
+        """Set a damaged file aside, and begin a new one with what can be read of it."""
         aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}")
-        _LOG.error("%s cannot be opened after a crash, it becomes %s", path, aside.name)
+        _LOG.error("%s is damaged (%s), it becomes %s", path, problem, aside.name)
         try:
             path.rename(aside)
         except OSError as error:
             raise TargetUnusableError(
                 f"{path} is damaged and cannot be set aside: {error.strerror}"
             ) from error
-        return TargetFile.open(path, executor=self._executor), aside
+        file = TargetFile.open(path, executor=self._executor)
+        salvaged = file.salvage(aside)
+        kept = ", ".join(salvaged.kept) or "nothing"
+        lost = f"; could not be read: {', '.join(salvaged.lost)}" if salvaged.lost else ""
+        return file, (
+            f"{path} was damaged by a crash ({problem}); it was set aside as {aside.name}, and "
+            f"copied from it was {kept}{lost}"
+        )
 
     def release(self, target: OpenTarget) -> None:
         """One user less; the last one closes it, now or after the idle time.
@@ -248,3 +276,12 @@ class OpenTargets:
                 target.refuse()
             except SinkError as error:
                 _LOG.error("closing %s failed: %s", target.path, error)
+
+
+def _entries(journals: Iterable[Path]) -> frozenset[str]:
+    """Names of the entries that were being written."""
+    names: set[str] = set()
+    for path in journals:
+        with suppress(SinkError):
+            names.update(Journal.load(path).entries)
+    return frozenset(names)

@@ -133,14 +133,15 @@ class WorkerPool:
 
     def _choose(self) -> Worker:
         owners = set(map(id, self._owners.values()))
-        free = [worker for worker in self._workers if id(worker) not in owners]
+        staying = [worker for worker in self._workers if not worker.leaving]
+        free = [worker for worker in staying if id(worker) not in owners]
         if free:
             return free[0]
         if self._spare is not None:
             return self._adopt(self._spare)
-        if len(self._workers) < self._settings.workers:
+        if len(staying) < self._settings.workers:
             return self._employ(self._start())
-        return min(self._workers, key=lambda worker: len(worker.scans))
+        return min(staying, key=lambda worker: len(worker.scans))
 
     def keep_spare(self) -> None:
         """Have one worker more than is busy, within the limit; returns at once.

@@ -11,12 +11,15 @@ import gevent
 from gevent.event import Event
 from gevent.socket import wait_read
 
+from tango_saver.engine.awaited_links import link_scan
 from tango_saver.engine.cooperative import CooperativeExecutor
 from tango_saver.engine.forwarding import forward_logging
 from tango_saver.engine.messages import (
     Configure,
     EndScan,
+    Exhausted,
     Leave,
+    LinkScan,
     News,
     Order,
     ProgressMade,
@@ -27,11 +30,12 @@ from tango_saver.engine.messages import (
 )
 from tango_saver.engine.open_targets import OpenTargets
 from tango_saver.engine.outbox import Outbox
+from tango_saver.engine.persistence import Bench, PersistentScan
 from tango_saver.engine.shared_links import SharedLinks
-from tango_saver.engine.writer import ScanWriter
 from tango_saver.errors import EngineError
 from tango_saver.model.report import ScanProgress
 from tango_saver.model.settings import SaverSettings
+from tango_saver.sink.file import unclosed
 
 _LOG = logging.getLogger(__name__)
 
@@ -51,7 +55,7 @@ class SavingProcess:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._outbox = Outbox(connection, "news")
-        self._writers: dict[str, ScanWriter] = {}
+        self._writers: dict[str, PersistentScan] = {}
         self._told: dict[str, ScanProgress] = {}
         self._leaving = False
         self._leave = Event()
@@ -71,7 +75,13 @@ class SavingProcess:
             # Behind the report of the scan that closed it: a target with a running scan is kept.
             lambda path: gevent.spawn(self._tell, TargetClosed(path)),
         )
-        self._links = SharedLinks(settings, self._targets)
+        self._bench = Bench(
+            settings,
+            self._targets,
+            SharedLinks(settings, self._targets),
+            self._tell,
+            self._ends,
+        )
         gevent.spawn(self._take_orders)
         gevent.spawn(self._tell_progress)
         self._leave.wait()
@@ -104,6 +114,8 @@ class SavingProcess:
             match order:
                 case SaveScan():
                     gevent.spawn(self._save, order)
+                case LinkScan():
+                    gevent.spawn(self._link, order)
                 case EndScan():
                     writer = self._writers.get(order.key)
                     if writer is not None:
@@ -115,7 +127,7 @@ class SavingProcess:
     def _save(self, order: SaveScan) -> None:
         if order.key in self._writers:
             return
-        writer = ScanWriter(order, self._settings, self._targets, self._links, self._tell)
+        writer = PersistentScan(order, self._bench)
         self._writers[order.key] = writer
         report = writer.run()
         del self._writers[order.key]
@@ -123,13 +135,29 @@ class SavingProcess:
         if not self._leaving:
             self._tell(ScanEnded(report))
 
+    def _link(self, order: LinkScan) -> None:
+        self._tell(link_scan(order, self._targets, self._ends))
+
+    def _ends(self) -> bool:
+        self._look_for_broken_files()
+        return self._leaving
+
+    def _look_for_broken_files(self) -> None:
+        """HDF5 keeps the state of a file that it could not close until the process ends."""
+        reason = unclosed()
+        if reason and not self._leaving:
+            self._leaving = True
+            self._tell(Exhausted(reason))
+            self._leave.set()
+
     def _tell_progress(self) -> None:
         while True:
             gevent.sleep(_PROGRESS_S)
+            self._look_for_broken_files()
             changed = []
             for key, writer in self._writers.items():
                 progress = writer.progress()
-                if progress != self._told.get(key):
+                if progress is not None and progress != self._told.get(key):
                     self._told[key] = progress
                     changed.append(progress)
             if changed:

@@ -7,22 +7,37 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import gevent
 
 from tango_saver.engine.open_targets import OpenTarget, OpenTargets
 from tango_saver.errors import EntryExistsError, SinkError, TargetLockedError
+from tango_saver.layout.report import abandoned_plan
 from tango_saver.model.plan import FilePlan, FrameRun
 from tango_saver.model.records import Points
+from tango_saver.model.report import ChannelReport
+from tango_saver.sink.file import TargetFile
 from tango_saver.sink.journal import Journal
 from tango_saver.sink.scan import ScanInFile
 
 _LOG = logging.getLogger(__name__)
 
-_LOCK_PATIENCE_S = 10.0
-"""How long a target may be held by somebody else before the scan is refused."""
 _LOCK_RETRY_S = 0.25
+
+
+class AlreadySavedError(EntryExistsError):
+    """The scan was saved completely before; not raised beyond the engine.
+
+    Args:
+        path: of the file.
+        channels: as they were reported then.
+    """
+
+    def __init__(self, path: Path, channels: tuple[ChannelReport, ...]) -> None:
+        super().__init__(f"{path} has the whole scan already", advice="Nothing is to be done")
+        self.channels = channels
 
 
 class ScanFile:
@@ -33,10 +48,15 @@ class ScanFile:
         target: checked and resolved path.
         rank: orders the scans of a file by when they began.
         targets: the files of this worker.
+        patience_s: how long somebody else may hold the file; one that has a part of this scan
+            already is waited for as long as it takes.
     """
 
-    def __init__(self, key: str, target: str, rank: float, targets: OpenTargets) -> None:
+    def __init__(
+        self, key: str, target: str, rank: float, targets: OpenTargets, patience_s: float = 10.0
+    ) -> None:
         self._key = key
+        self._patience_s = patience_s
         self._rank = rank
         self._path = Path(target)
         self._targets = targets
@@ -51,6 +71,8 @@ class ScanFile:
         self._bytes = 0
         self.begun = False
         """The entries are in the file."""
+        self.entries: tuple[str, ...] = ()
+        """Their names, once they were looked for."""
         self.rows_visible = 0
         """Rows that readers see, summed over the channels."""
         self.bytes_visible = 0
@@ -73,15 +95,19 @@ class ScanFile:
     def recall(self) -> Mapping[str, int]:
         """Channel -> rows that an earlier attempt to save this scan has on disk."""
         if self._journal is None:
-            path = Journal.path_for(self._path, self._key)
-            if path.exists():
-                try:
-                    self._journal = Journal.load(path)
-                except SinkError as error:
-                    self._warnings.append(f"{error}; the scan is saved from its beginning")
-                else:
-                    self._recalled = dict(self._journal.confirmed)
+            self._look_for_journal()
         return self._recalled
+
+    def _look_for_journal(self) -> None:
+        self._journal, self._recalled = None, {}
+        path = Journal.path_for(self._path, self._key)
+        if path.exists():
+            try:
+                self._journal = Journal.load(path)
+            except SinkError as error:
+                self._warnings.append(f"{error}; the scan is saved from its beginning")
+            else:
+                self._recalled = dict(self._journal.confirmed)
 
     def open(self, plan: FilePlan) -> Mapping[str, int]:
         """Make the scan's entries, or take up those of an earlier attempt.
@@ -90,15 +116,19 @@ class ScanFile:
             channel -> rows that are in the file; the next point of each is to be appended.
 
         Raises:
+            AlreadySavedError: the file has all of this scan.
             EntryExistsError: the file has an entry that is not of this scan.
-            TargetLockedError: somebody else has held the file for ten seconds.
+            TargetLockedError: somebody else holds the file.
             TargetUnusableError: the file cannot be written.
         """
+        self.entries = plan.entries
         self._target = self._acquire()
         with self._target.use() as file:
+            self._look_for_journal()  # again: whoever held the file may have gone on
             present = set(plan.entries) & set(file.entry_names())
             journal = self._journal
             if present and journal is None:
+                self._look_for_report(file, plan.entries)
                 raise EntryExistsError(
                     f"{self._path} has an entry {min(present)} already",
                     advice="It is left as it is; save the scan to another file",
@@ -121,6 +151,47 @@ class ScanFile:
                 _LOG.warning("scan %s: goes on from %s", self._key, lengths)
         self._target.after_flush(self._flushed)
         return lengths
+
+    def _look_for_report(self, file: TargetFile, entries: Sequence[str]) -> None:
+        reports = [file.report_of(entry) for entry in entries]
+        if all(r is not None and r.scan == self._key and r.complete for r in reports):
+            channels = {c.report.name: c.report for r in reports if r for c in r.channels}
+            raise AlreadySavedError(self._path, tuple(channels.values()))
+
+    def abandon(self, end_reason: str, sentence: str) -> Mapping[str, int]:
+        """End what an earlier attempt has in the file; nothing more of the scan can be read.
+
+        Args:
+            end_reason: for the entries.
+            sentence: why, for whoever reads them.
+
+        Returns:
+            channel -> rows that are in the file; empty if there was no attempt.
+
+        Raises:
+            SinkError: the file cannot be written.
+        """
+        self._look_for_journal()
+        if self._journal is None:
+            return {}
+        self._target = self._acquire()
+        with self._target.use() as file:
+            self._look_for_journal()
+            entries = set(file.entry_names())
+            plan = abandoned_plan(
+                str(self._path),
+                [entry for entry in self._journal.entries if entry in entries],
+                end_reason,
+                sentence,
+                datetime.now(UTC).astimezone().isoformat(),
+            )
+            if self._journal is not None and plan.entries:
+                self.begun, self.entries = True, plan.entries
+                file.resume(plan, {}).finish(plan)
+                self._journal.remove()
+                self._lengths = self._recalled
+                self._rows = self.rows_visible = sum(self._recalled.values())
+        return self._recalled
 
     def append(self, channel: str, first: int, points: Points) -> None:
         """Append points; see ``ScanInFile.append``.
@@ -238,25 +309,19 @@ class ScanFile:
 
     def _acquire(self) -> OpenTarget:
         """The open file; one that somebody else holds is waited for a while."""
-        deadline = time.monotonic() + _LOCK_PATIENCE_S
+        deadline = time.monotonic() + self._patience_s
         while True:
             try:
-                target, aside = self._targets.acquire(
-                    self._path, damage_expected=self._journal is not None
-                )
+                target, rescue = self._targets.acquire(self._path)
             except TargetLockedError as error:
-                if time.monotonic() > deadline:
+                if self._journal is None and time.monotonic() > deadline:
                     raise
                 self.trouble = str(error)
                 gevent.sleep(_LOCK_RETRY_S)
             else:
                 self.trouble = ""
-                if aside is not None:
-                    self._warnings.append(
-                        f"{self._path} could not be opened any more after a crash; it was set "
-                        f"aside as {aside.name} with all earlier scans in it, and this scan "
-                        "saved anew"
-                    )
+                if rescue:
+                    self._warnings.append(rescue)
                 return target
 
     def _in_use(self) -> tuple[OpenTarget, ScanInFile]:

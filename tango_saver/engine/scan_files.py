@@ -23,6 +23,9 @@ from tango_saver.sink.sources import Source, look_at
 
 _LOG = logging.getLogger(__name__)
 
+_LOCK_PATIENCE_S = 3.0
+"""How long somebody else may hold the scan's own file before the scan goes beside it."""
+
 
 class ScanFiles:
     """The files of one scan, used as if they were one.
@@ -42,7 +45,7 @@ class ScanFiles:
         self._order = order
         self._settings = settings
         self._targets = targets
-        self._own = ScanFile(order.key, order.target, order.started_at, targets)
+        self._own = ScanFile(order.key, order.target, order.started_at, targets, _LOCK_PATIENCE_S)
         self._others: dict[str, ScanFile] = {}
         self._late: list[tuple[ScanFile, FilePlan]] = []
         self._planned: dict[ScanFile, set[str]] = {}
@@ -61,6 +64,11 @@ class ScanFiles:
     def begun(self) -> bool:
         """The entries are in the scan's own file."""
         return self._own.begun
+
+    @property
+    def entries(self) -> tuple[str, ...]:
+        """Names of the scan's entries in its own file, once they were looked for."""
+        return self._own.entries
 
     @property
     def lost(self) -> tuple[str, ...]:
@@ -119,6 +127,14 @@ class ScanFiles:
             if part.streams:
                 self._open_other(part)
         return self.lengths()
+
+    def abandon(self, end_reason: str, sentence: str) -> Mapping[str, int]:
+        """End what an earlier attempt has in the scan's own file; see ``ScanFile.abandon``.
+
+        Raises:
+            SinkError: the file cannot be written.
+        """
+        return self._own.abandon(end_reason, sentence)
 
     def append(self, channel: str, first: int, points: Points) -> None:
         """Append points to every dataset of the channel; see ``ScanFile.append``.

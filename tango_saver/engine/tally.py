@@ -86,6 +86,17 @@ class Tally:
         )
 
 
+def merged_gaps(gaps: Iterable[Gap]) -> list[Gap]:
+    """The same points, in order and each in one gap only."""
+    merged: list[Gap] = []
+    for gap in sorted(gaps, key=lambda gap: gap.first):
+        if merged and gap.first <= merged[-1].stop:
+            merged[-1] = Gap(merged[-1].first, max(merged[-1].stop, gap.stop))
+        else:
+            merged.append(gap)
+    return merged
+
+
 def problems_of(channels: Sequence[ChannelReport]) -> tuple[str, ...]:
     """One sentence for each channel that is not, or not wholly, in the file."""
     return tuple(f"{channel.name}: {channel.problem}" for channel in channels if channel.problem)

@@ -145,6 +145,14 @@ def file_system_trouble(targets: Sequence[str]) -> str:
     )
 
 
+def postponed_trouble(targets: Sequence[str]) -> str:
+    """Scans that were refused and are saved later; empty if there are none."""
+    if not targets:
+        return ""
+    verb = "waits" if len(targets) == 1 else "wait"
+    return f"{_scans(len(targets))} {verb} until {targets[0]} can be written"
+
+
 def disk_trouble(target: str, free_gb: float, settings: SaverSettings) -> str:
     """A disk that fills; empty if there is room enough, or it is not known."""
     if not free_gb < settings.disk_warning_gb:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import gevent
@@ -14,11 +15,13 @@ from tango_saver.engine.members import Members
 from tango_saver.engine.messages import LostPoints, News, SaveScan
 from tango_saver.engine.open_targets import OpenTargets
 from tango_saver.engine.patient_reader import PatientReader
+from tango_saver.engine.scan_file import AlreadySavedError
 from tango_saver.engine.scan_files import ScanFiles
 from tango_saver.engine.shared_links import SharedLinks
-from tango_saver.engine.tally import Tally, problem_sentence, problems_of
-from tango_saver.errors import DatasetError, SaverError, ScanNotFoundError
+from tango_saver.engine.tally import Tally, merged_gaps, problem_sentence, problems_of
+from tango_saver.errors import DatasetError, SaverError, ScanNotFoundError, SinkError
 from tango_saver.layout import LayoutOptions, Moment, choose_layout, plan_scan, with_earlier_map
+from tango_saver.layout.report import report_nodes
 from tango_saver.model.plan import FilePlan
 from tango_saver.model.records import (
     ChannelEnded,
@@ -89,7 +92,30 @@ class ScanWriter:
         self._ended = False
         self._end_reason = ""
         self._reopened = False
+        self._resumed_rows = 0
         self._error = ""
+        self._earlier_gaps: dict[str, list[Gap]] = {}
+        for lost in order.lost:
+            self._earlier_gaps.setdefault(lost.channel, []).append(Gap(lost.first, lost.stop))
+        self._saved_before: tuple[ChannelReport, ...] | None = None
+        self.interruption: SinkError | None = None
+        """Why the scan could not be finished in this file, after ``run``; it may go on there
+        later, or in another one."""
+
+    @property
+    def lasting_warnings(self) -> tuple[str, ...]:
+        """What a next attempt to save the scan has to say as well."""
+        return tuple(dict.fromkeys((*self._warnings, *self._file.warnings())))
+
+    @property
+    def points_gained(self) -> bool:
+        """Something was brought to the disk."""
+        return self._file.rows_visible > self._resumed_rows
+
+    @property
+    def begun(self) -> bool:
+        """The scan's entries are in the file."""
+        return self._file.begun
 
     def end(self) -> None:
         """Finish what there is, soon."""
@@ -126,6 +152,13 @@ class ScanWriter:
         _LOG.info("scan %s: saving to %s begins", key, self._order.target)
         try:
             self._save()
+        except AlreadySavedError as found:
+            self._saved_before = found.channels
+            self._warnings.append("it was saved completely before")
+        except SinkError as error:
+            _LOG.warning("scan %s: %s", key, error)
+            self.interruption = error
+            self._error = str(error)
         except SaverError as error:
             self._give_up(error)
         except Exception as error:  # noqa: BLE001 - it costs this scan, not the worker
@@ -143,7 +176,9 @@ class ScanWriter:
             self._members.close()
             try:
                 self._file.release()
-            except SaverError as error:
+            except SinkError as error:
+                if not self._ended:
+                    self.interruption = self.interruption or error
                 self._error = self._error or str(error)
         report = self._report()
         _LOG.info("scan %s: %s, %d points", key, report.state.value, report.points_saved)
@@ -288,16 +323,18 @@ class ScanWriter:
         lengths = self._file.open(plan)
         self._plan = plan
         self._links.want(self._order.key, plan.links_from_elsewhere)
-        gaps: dict[str, list[Gap]] = {}
-        for lost in self._order.lost:
-            gaps.setdefault(lost.channel, []).append(Gap(lost.first, lost.stop))
         for channel, length in lengths.items():
-            self._tally.resumed(channel, length, gaps.get(channel, ()))
+            self._tally.resumed(channel, length, self._lost_of(channel))
+        self._resumed_rows = sum(lengths.values())
         if {name: n for name, n in recalled.items() if n} != {
             name: n for name, n in lengths.items() if n
         }:
             self._read_from(lengths)
             self._reopened = True
+
+    def _lost_of(self, channel: str) -> list[Gap]:
+        """The gaps that earlier attempts have left, each point once."""
+        return merged_gaps(self._earlier_gaps.get(channel, ()))
 
     def _plan_now(self, description: ScanDescription) -> FilePlan:
         """The plan while the scan runs."""
@@ -307,7 +344,16 @@ class ScanWriter:
             allowed_roots=self._settings.allowed_roots,
             members=self._members.members,
         )
-        return plan_scan(self._layout, description, moment, self._options)
+        return self._planned(description, moment)
+
+    def _planned(self, description: ScanDescription, moment: Moment) -> FilePlan:
+        """The plan for where the scan really goes."""
+        elsewhere = bool(self._order.wanted)
+        if elsewhere and self._layout == "nexus":
+            # Links to other files are relative to the folder of this one.
+            description = replace(description, target=self._order.target)
+        plan = plan_scan(self._layout, description, moment, self._options)
+        return replace(plan, target=self._order.target) if elsewhere else plan
 
     def _show_members(self) -> None:
         """Bring the entry of a sequence up to what has become of its sub-scans."""
@@ -346,7 +392,8 @@ class ScanWriter:
         self._ended = True
 
     def _final_plan(self, description: ScanDescription, end_reason: str) -> FilePlan:
-        problems = problems_of(self._channel_reports())
+        channels = self._channel_reports()
+        problems = problems_of(channels)
         now = _now()
         moment = Moment(
             "FAILED" if self._error or problems else "SUCCEEDED",
@@ -366,22 +413,37 @@ class ScanWriter:
             allowed_roots=self._settings.allowed_roots,
             members=self._members.members,
         )
-        return plan_scan(self._layout, description, moment, self._options)
+        plan = self._planned(description, moment)
+        return replace(plan, nodes=(*plan.nodes, *report_nodes(plan, self._order.key, channels)))
 
     def _give_up(self, error: SaverError) -> None:
         """The scan cannot be saved any further; what is in the file gets an end, if it can."""
         _LOG.error("scan %s: %s", self._order.key, error)
         self._error = self._error or str(error)
         description = self._description
+        gone = isinstance(error, ScanNotFoundError)
+        if gone and description is None:
+            self._abandon(error)
         if self._ended or not self._file.opened or description is None:
             return
-        gone = isinstance(error, ScanNotFoundError)
         try:
             self._close(description, (EndReason.DELETION if gone else EndReason.FAILURE).value)
         except SaverError as second:
             _LOG.error("scan %s: nor can it be ended: %s", self._order.key, second)
         except Exception:  # noqa: BLE001 - the first error is the one to report
             _LOG.exception("scan %s: nor can it be ended", self._order.key)
+
+    def _abandon(self, error: SaverError) -> None:
+        """End what an earlier attempt has in the file; Redis has nothing of the scan any more."""
+        try:
+            rows = self._file.abandon(EndReason.DELETION.value, str(error))
+        except SinkError as second:
+            _LOG.error("scan %s: nor can it be ended: %s", self._order.key, second)
+            return
+        for channel, n_rows in rows.items():
+            self._tally.resumed(channel, n_rows, self._lost_of(channel))
+        if rows:
+            self._end_reason = EndReason.DELETION.value
 
     # ------------------------------------------------------------------ what is told
 
@@ -407,6 +469,8 @@ class ScanWriter:
         return tuple(dict.fromkeys(found))
 
     def _channel_reports(self) -> tuple[ChannelReport, ...]:
+        if self._saved_before is not None:
+            return self._saved_before
         return (
             *self._tally.reports(self._file.lengths()),
             *self._frames.reports(),
@@ -424,7 +488,7 @@ class ScanWriter:
             number=order.number,
             state=SavingState.FAILED if error else SavingState.SAVED,
             target=order.target,
-            entries=self._plan.entries if self._plan is not None and self._file.begun else (),
+            entries=self._entries(),
             end_reason=self._end_reason,
             channels=channels,
             bytes_saved=self._file.bytes_appended,
@@ -433,6 +497,12 @@ class ScanWriter:
             warnings=self._all_warnings(),
             error=error,
         )
+
+    def _entries(self) -> tuple[str, ...]:
+        """Those in the file."""
+        if self._file.begun or self._saved_before is not None:
+            return self._plan.entries if self._plan is not None else self._file.entries
+        return ()
 
 
 def _size(points: Points) -> int:

@@ -26,6 +26,8 @@ class SaverSettings:
     """Values of SCAN_SAVING.writer whose scans are saved."""
     allowed_roots: tuple[str, ...] = ()
     """Folders below which targets must lie; empty allows every absolute path."""
+    fallback_roots: tuple[str, ...] = ()
+    """Folders for scans whose own folder cannot be written: below each, the target's whole path."""
     workers: int = 4
     """Largest number of worker processes; targets share them beyond that."""
     publisher_timeout_s: float = 86400.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -13,13 +13,20 @@ from pathlib import Path
 import h5py
 from h5py import h5g
 
-from tango_saver.errors import EntryExistsError, TargetLockedError, TargetUnusableError
+from tango_saver.errors import (
+    EntryExistsError,
+    TargetAwayError,
+    TargetLockedError,
+    TargetUnusableError,
+)
 from tango_saver.model.plan import Attributes, ExternalLink, FilePlan
 from tango_saver.sink.chunk_queue import ChunkQueue
 from tango_saver.sink.holders import holders
 from tango_saver.sink.nodes import set_attributes
+from tango_saver.sink.rescue import Salvaged, damage, salvage
 from tango_saver.sink.scan import ScanInFile
 from tango_saver.sink.space import FileSpace
+from tango_saver.sink.stored_report import StoredReport, stored_report
 from tango_saver.sink.trouble import HDF5_ERRORS, system_errno, unusable
 
 _LOCKED = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES)
@@ -97,6 +104,69 @@ class TargetFile:
         """Names in the root of the file."""
         return sorted(self._file)
 
+    def report_of(self, entry: str) -> StoredReport | None:
+        """What was reported of the scan in an entry; None if nothing was, or it is no entry."""
+        try:
+            member = self._file.get(entry)
+        except HDF5_ERRORS:
+            return None
+        return stored_report(member) if isinstance(member, h5py.Group) else None
+
+    def damage(self, entries: Collection[str]) -> str:
+        """What of the file cannot be read, one sentence; empty if nothing was found.
+
+        Args:
+            entries: that are looked at to the last dataset.
+        """
+        return damage(self._file, entries)
+
+    def salvage(self, damaged: Path) -> Salvaged:
+        """Copy what can be read of a damaged file into this one, which is new.
+
+        Raises:
+            TargetUnusableError: the file cannot be written.
+        """
+        salvaged = salvage(damaged, self._file)
+        self._new = not salvaged.kept
+        self._flush_file()
+        return salvaged
+
+    def add_scan(self, file: str, entries: Iterable[str]) -> tuple[str, ...]:
+        """Make links to the entries of a scan that lies in another file.
+
+        Args:
+            file: relative to the folder of this one, or absolute.
+            entries: names there. Where this file has something of that name, the link is called
+                ``<entry>_2``, or the next number that is free.
+
+        Returns:
+            the names of the links, those included that were there already.
+
+        Raises:
+            TargetUnusableError: the file cannot be written.
+        """
+        names = []
+        try:
+            for entry in entries:
+                link = ExternalLink(f"/{entry}", file, f"/{entry}")
+                name = self._free_name(entry, link)
+                if self._file.get(name, getlink=True) is None:
+                    self._file[name] = h5py.ExternalLink(file, f"/{entry}")
+                names.append(name)
+            self._file.flush()
+        except HDF5_ERRORS as error:
+            raise unusable(self.path, error, "written") from error
+        return tuple(names)
+
+    def _free_name(self, entry: str, link: ExternalLink) -> str:
+        name, count = entry, 1
+        while (present := self._file.get(name, getlink=True)) is not None:
+            if _leads_to(present, link):
+                break
+            count += 1
+            name = f"{entry}_{count}"
+        return name
+
     def add_links(
         self, links: Iterable[ExternalLink], root_attributes: Attributes
     ) -> tuple[str, ...]:
@@ -162,6 +232,7 @@ class TargetFile:
         Raises:
             TargetUnusableError: the file cannot be written.
         """
+        self._check_place()
         self._queue.drain()
         # Nothing waits from here on, so no other greenlet comes between.
         for scan in self._scans:
@@ -207,6 +278,18 @@ class TargetFile:
             **attributes,
         }
 
+    def _check_place(self) -> None:
+        """The name must still lead to this file: nobody finds points that go elsewhere."""
+        try:
+            here = _identity(self.path)
+        except OSError as error:
+            raise unusable(self.path, error, "written") from error
+        if here != self._identity:
+            raise TargetAwayError(
+                f"{self.path} was replaced by another file while it was written",
+                advice="The scan is saved anew",
+            )
+
     def _flush_file(self) -> None:
         try:
             self._file.flush()
@@ -220,6 +303,14 @@ class TargetFile:
             _in_use[self._identity] = str(error).splitlines()[0]
             raise unusable(self.path, error, "closed") from error
         _in_use.pop(self._identity, None)
+
+
+def unclosed() -> str:
+    """Why a file could not be closed by this process, empty if all could.
+
+    HDF5 keeps its broken state of such a file: only the end of the process frees it.
+    """
+    return next((state for state in _in_use.values() if state != "open"), "")
 
 
 def entries_of(path: Path) -> frozenset[str]:

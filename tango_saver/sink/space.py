@@ -16,6 +16,8 @@ _RESERVE = 8 << 20
 """Bytes left for HDF5's own structures when the file is flushed and closed."""
 _ASK_EVERY = 4 << 20
 """Bytes between two questions to the file system."""
+LEAST_FREE = _RESERVE + _ASK_EVERY
+"""Bytes below which nothing is written."""
 
 
 class FileSpace:
@@ -38,6 +40,6 @@ class FileSpace:
             status = os.statvfs(self.path.parent)
         except OSError as error:
             raise unusable(self.path, error, "written") from error
-        if status.f_bavail * status.f_frsize < n_bytes + _ASK_EVERY + _RESERVE:
+        if status.f_bavail * status.f_frsize < n_bytes + LEAST_FREE:
             raise unusable(self.path, OSError(errno.ENOSPC, ""), "written")
         self._granted = _ASK_EVERY

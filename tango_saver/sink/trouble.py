@@ -7,13 +7,13 @@ import os
 import re
 from pathlib import Path
 
-from tango_saver.errors import DatasetError, SinkError, TargetUnusableError
+from tango_saver.errors import DatasetError, SinkError, TargetAwayError, TargetUnusableError
 
 _ERRNO = re.compile(r"errno = (\d+)")
 _ADVICE = {
-    errno.ENOSPC: "Free space on its file system; the scan can then be saved again",
-    errno.EDQUOT: "Free space in the quota; the scan can then be saved again",
-    errno.EROFS: "Mount its file system writable, or choose another folder",
+    errno.ENOSPC: "Free space on its file system; the scan goes on then",
+    errno.EDQUOT: "Free space in the quota; the scan goes on then",
+    errno.EROFS: "Mount its file system writable; the scan goes on then",
     errno.EACCES: "Give the saver's user the right to write there",
     errno.EPERM: "Give the saver's user the right to write there",
     errno.EIO: "Check the disk or the network file system",
@@ -22,6 +22,8 @@ _ADVICE = {
     errno.EISDIR: "Choose another file name: this is a folder",
     errno.EMFILE: "Allow the saver more open files (ulimit -n)",
 }
+_FOR_GOOD = frozenset({errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL})
+"""What no waiting changes."""
 HDF5_ERRORS = (OSError, RuntimeError, ValueError, TypeError, KeyError, OverflowError, MemoryError)
 """What h5py and numpy raise."""
 
@@ -38,7 +40,8 @@ def unusable(path: Path, error: BaseException, doing: str) -> TargetUnusableErro
     """The target cannot be used, for a reason of the system or of HDF5."""
     number = system_errno(error)
     reason = os.strerror(number) if number else first_line(error)
-    return TargetUnusableError(
+    kind = TargetAwayError if number and number not in _FOR_GOOD else TargetUnusableError
+    return kind(
         f"{path} cannot be {doing}: {reason}",
         advice=_ADVICE.get(number, "Move the file away if it is damaged; a new one is made"),
     )

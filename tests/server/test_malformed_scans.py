@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import pytest
 import redis
 from publishing import changed_recording, each_document
@@ -191,36 +190,6 @@ def test_a_path_that_must_not_be_written_costs_its_scan(
     assert report.state is SavingState.FAILED
     assert reason in report.error
     assert not (tmp_path.parent / "escaped.h5").exists()
-
-
-def test_a_file_that_is_no_hdf5_costs_the_scan_and_stays_as_it_is(
-    save: Callable[..., ScanReport], tmp_path: Path
-) -> None:
-    (tmp_path / "bad").mkdir()
-    (tmp_path / "bad" / "data.h5").write_text("the only copy of my notes")
-    report = save(lambda _scan: None)
-    assert report.state is SavingState.FAILED
-    assert "data.h5" in report.error
-    assert (tmp_path / "bad" / "data.h5").read_text() == "the only copy of my notes"
-
-
-def test_an_entry_that_exists_is_left_as_it_is(
-    recordings: Path, redis_url: str, start_saver: StartSaver, tmp_path: Path
-) -> None:
-    saver = start_saver()
-    source = recordings / "ascan.json.gz"
-    (first,) = replay(source, redis_url, tmp_path, speed=0)
-    saver.reports([first])
-    before = (tmp_path / "data.h5").read_bytes()
-    (again,) = replay(source, redis_url, tmp_path, speed=0)
-    (report,) = saver.reports([again])
-    assert report.state is SavingState.FAILED
-    assert "1.1" in report.error
-    with h5py.File(tmp_path / "data.h5", "r") as file:
-        assert list(file) == ["1.1"]
-    assert len((tmp_path / "data.h5").read_bytes()) == len(before)
-    (next_scan,) = replay(source, redis_url, tmp_path, speed=0, number=2)
-    assert saver.reports([next_scan])[0].state is SavingState.SAVED
 
 
 @pytest.mark.slow

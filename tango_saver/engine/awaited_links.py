@@ -1,0 +1,129 @@
+"""Scans that went beside their target and are linked into it when it is free, however late."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tango_saver.engine.messages import LinkScan, ScanLinked
+from tango_saver.engine.open_targets import OpenTargets
+from tango_saver.engine.pool import Worker, WorkerPool
+from tango_saver.engine.scan_file import ScanFile
+from tango_saver.errors import EngineError, SinkError, TargetAwayError, TargetLockedError
+from tango_saver.model.scan import EndReason
+
+_RETRY_S = 2.0
+_PATIENCE_S = 1.0
+
+
+@dataclass(eq=False)
+class _Awaited:
+    order: LinkScan
+    worker: Worker | None = None
+    """That has the order now."""
+    due_at: float = 0.0
+    reason: str = ""
+    """Why it could not be made so far."""
+
+
+class AwaitedLinks:
+    """The conductor's side: each link is ordered again until it is made.
+
+    Args:
+        pool: the workers; the one that owns the target makes the link.
+        wanted: from the last run.
+    """
+
+    def __init__(self, pool: WorkerPool, wanted: Iterable[LinkScan]) -> None:
+        self._pool = pool
+        self._awaited = {order.key: _Awaited(order) for order in wanted}
+
+    @property
+    def orders(self) -> tuple[LinkScan, ...]:
+        """What is still to be done."""
+        return tuple(awaited.order for awaited in self._awaited.values())
+
+    @property
+    def sentence(self) -> str:
+        """What is waited for, empty if there is nothing."""
+        reasons = [awaited.reason for awaited in self._awaited.values() if awaited.reason]
+        if not reasons:
+            return ""
+        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+        return reasons[0] + more
+
+    def add(self, order: LinkScan) -> None:
+        """A scan was saved beside its target."""
+        self._awaited[order.key] = _Awaited(order)
+
+    def uses(self, worker: Worker, target: str) -> bool:
+        """Whether the worker is about to make a link in this file."""
+        return any(
+            awaited.worker is worker and awaited.order.target == target
+            for awaited in self._awaited.values()
+        )
+
+    def tick(self) -> None:
+        """Give out what is due; to be called regularly."""
+        now = time.monotonic()
+        for awaited in self._awaited.values():
+            if awaited.worker is None and now >= awaited.due_at:
+                awaited.due_at = now + _RETRY_S
+                try:
+                    worker = self._pool.worker_for(awaited.order.target)
+                except EngineError:
+                    continue
+                awaited.worker = worker
+                worker.outbox.put(awaited.order)
+
+    def done(self, news: ScanLinked) -> None:
+        """A worker has tried."""
+        awaited = self._awaited.get(news.key)
+        if awaited is None:
+            return
+        awaited.worker = None
+        if news.again:
+            awaited.reason = (
+                f"{Path(awaited.order.file).name} is to be linked into {awaited.order.target}: "
+                f"{news.problem}"
+            )
+        else:
+            del self._awaited[news.key]
+
+    def worker_gone(self, worker: Worker) -> None:
+        """The process has ended."""
+        for awaited in self._awaited.values():
+            if awaited.worker is worker:
+                awaited.worker = None
+
+
+def link_scan(order: LinkScan, targets: OpenTargets, ends: Callable[[], bool]) -> ScanLinked:
+    """The worker's side: make the links, and end what an earlier attempt left in the target."""
+    target = Path(order.target)
+    try:
+        if not target.parent.is_dir():
+            raise TargetAwayError(f"{target.parent} is not there")  # noqa: TRY301
+        opened, _ = targets.acquire(target)
+        try:
+            with opened.use() as file:
+                names = file.add_scan(_seen_from(target, Path(order.file)), order.entries)
+        finally:
+            targets.release(opened)
+        part = ScanFile(order.key, order.target, 0.0, targets, _PATIENCE_S)
+        try:
+            part.abandon(EndReason.FAILURE.value, f"the whole scan is in {order.file}")
+        finally:
+            part.release()
+    except (TargetLockedError, TargetAwayError) as error:
+        return ScanLinked(order.key, order.target, problem=str(error), again=True)
+    except SinkError as error:
+        return ScanLinked(order.key, order.target, problem=str(error), again=ends())
+    return ScanLinked(order.key, order.target, names)
+
+
+def _seen_from(target: Path, file: Path) -> str:
+    """The file as a link in the target names it: relative if it lies in the same folder."""
+    return os.fspath(file.name if file.parent == target.parent else file)
