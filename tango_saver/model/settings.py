@@ -15,6 +15,9 @@ class SaverSettings:
     session: str = ""
     """Name of the BLISS session; ``*`` for every session of that Redis."""
     redis_url: str = "redis://localhost:6379"
+    bliss: str = "auto"
+    """Generation of BLISS that publishes there: 1 for BLISS 1.x, 2 for BLISS >= 2, or auto: found
+    out from what is in Redis."""
     layout: str = "auto"
     """nexus, h5map (the map of the file that BLISS >= 2.4 publishes), or auto: h5map for scans
     with SCAN_SAVING.writer ``mapping``, nexus for all others."""
@@ -22,8 +25,9 @@ class SaverSettings:
     """In the layout nexus, channels of mesh scans appear on their grid, slow axis first."""
     multivalue_positioners: bool = False
     """In the layout nexus, several channels of one scanned axis or timer share a group."""
-    data_writers: tuple[str, ...] = ("nexus", "external", "mapping")
-    """Values of SCAN_SAVING.writer whose scans are saved."""
+    data_writers: tuple[str, ...] = ("nexus", "external", "mapping", "hdf5")
+    """Values of SCAN_SAVING.writer whose scans are saved; hdf5 is BLISS 1 alone, which then saves
+    them itself too, into a file of another name."""
     allowed_roots: tuple[str, ...] = ()
     """Folders below which targets must lie; empty allows every absolute path."""
     fallback_roots: tuple[str, ...] = ()
