@@ -1,4 +1,4 @@
-"""The command line for people: ``tango-saver demo | serve | explain``."""
+"""The command line for people: ``tango-saver demo | serve | explain | register``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from tango_saver import __version__
+from tango_saver.cli_device import register
 from tango_saver.errors import SaverError
 from tango_saver.model.settings import SaverSettings
 from tango_saver.model.status import SaverState, SaverStatus
@@ -23,6 +24,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+app.command()(register)
 
 _DEFAULTS = SaverSettings()
 _LISTENING = frozenset({SaverState.ON, SaverState.RUNNING})

@@ -27,7 +27,7 @@ def register(
     properties: Mapping[str, Sequence[str]],
     alias: str | None = None,
     class_name: str = "TangoSaver",
-) -> None:
+) -> list[str]:
     """Register a device of the saver; only what differs is written, so it can be repeated.
 
     The database must keep what clients register. That of Beacon does not, there the device
@@ -41,6 +41,9 @@ def register(
         alias: short name of the device, None to leave it alone.
         class_name: one of ``DESCRIPTIONS``.
 
+    Returns:
+        what was changed, a few words each; empty if everything was as wanted.
+
     Raises:
         ConfigurationError: a name cannot be used, or belongs to something else already.
         tango.DevFailed: the database refused.
@@ -51,8 +54,10 @@ def register(
             f"{server_instance!r} is no instance of the server {SERVER_NAME}",
             advice=f"Name it {SERVER_NAME}/<instance>",
         )
-    _add_device(database, server_instance, device, class_name)
-    _put_changed(database.get_device_property, database.put_device_property, device, properties)
+    changes = _add_device(database, server_instance, device, class_name)
+    changes += _put_changed(
+        database.get_device_property, database.put_device_property, device, properties
+    )
     class_properties = {
         "ProjectTitle": ["tango_saver"],
         "Description": [DESCRIPTIONS[class_name]],
@@ -62,12 +67,13 @@ def register(
         database.get_class_property, database.put_class_property, class_name, class_properties
     )
     if alias is not None:
-        _put_alias(database, device, alias)
+        changes += _put_alias(database, device, alias)
+    return changes
 
 
 def _add_device(
     database: tango.Database, server_instance: str, device: str, class_name: str
-) -> None:
+) -> list[str]:
     if device.count("/") != 2:  # noqa: PLR2004 - domain, family, member
         raise ConfigurationError(
             f"{device!r} is no device name", advice="Name it domain/family/member"
@@ -79,7 +85,8 @@ def _add_device(
         entry._class = class_name  # noqa: SLF001 - PyTango's name, class is a Python keyword
         entry.server = server_instance
         database.add_device(entry)
-    elif registered.class_name != class_name or (
+        return [f"registered in {server_instance}"]
+    if registered.class_name != class_name or (
         registered.ds_full_name.lower() != server_instance.lower()
     ):
         raise ConfigurationError(
@@ -87,6 +94,7 @@ def _add_device(
             f" of {registered.ds_full_name}",
             advice="Choose another name, or delete that device first",
         )
+    return []
 
 
 def _registered(database: tango.Database, device: str) -> tango.DbDevFullInfo | None:
@@ -103,22 +111,24 @@ def _put_changed(
     put: Callable[[str, dict[str, list[str]]], None],
     owner: str,
     wanted: Mapping[str, Sequence[str]],
-) -> None:
+) -> list[str]:
     there = get(owner, list(wanted))
     changed = {
         name: list(values) for name, values in wanted.items() if list(there[name]) != list(values)
     }
     if changed:
         put(owner, changed)
+    return [f"{name} = {', '.join(values)}" for name, values in changed.items()]
 
 
-def _put_alias(database: tango.Database, device: str, alias: str) -> None:
+def _put_alias(database: tango.Database, device: str, alias: str) -> list[str]:
     try:
         owner = database.get_device_from_alias(alias)
     except tango.DevFailed:
         database.put_device_alias(device, alias)
-        return
+        return [f"alias {alias}"]
     if owner.lower() != device.lower():
         raise ConfigurationError(
             f"the alias {alias} belongs to {owner}", advice="Choose another alias"
         )
+    return []

@@ -8,6 +8,7 @@ from tango.server import attribute, device_property
 
 from tango_saver.control.attributes import ShowingDevice
 from tango_saver.control.device import TangoSaver
+from tango_saver.control.faces import BlissWriter, NexusWriter
 from tango_saver.model.status import SaverState
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -43,6 +44,21 @@ def test_every_command_is_in_the_table() -> None:
 
     assert {"Start", "Stop"} <= commands
     assert table("Commands") == commands | {"Init"}
+
+
+@pytest.mark.parametrize("face", [NexusWriter, BlissWriter])
+def test_what_the_writers_have_besides_is_in_their_table(face: type) -> None:
+    section = README.split("### The writers that BLISS calls\n")[1].split("\n#")[0]
+    row = next(line for line in section.splitlines() if line.startswith(f"| `{face.__name__}`"))
+    own = {
+        name
+        for name in dir(face)
+        if isinstance(member := getattr(face, name), attribute)
+        or hasattr(member, "__tango_command__")
+        if member is not getattr(TangoSaver, name, None)
+    }
+
+    assert set(re.findall(r"`(\w+)`", row)) == own | {face.__name__, *face.own_writers}
 
 
 def test_defaults_of_the_properties_are_as_documented() -> None:

@@ -1,0 +1,113 @@
+"""The commands for people that speak to Tango: ``tango-saver register``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tango_saver.errors import ConfigurationError, SaverError
+
+_EXIT_ERROR = 1
+
+
+def register(
+    session: Annotated[str, typer.Option(help="Name of the BLISS session.")],
+    instance: Annotated[
+        str,
+        typer.Option(help="Instance of the server TangoSaver; by default the session's name."),
+    ] = "",
+    domain: Annotated[str, typer.Option(help="First part of the device names.")] = "id00",
+    redis: Annotated[str, typer.Option(help="URL of the Redis that BLISS publishes into.")] = "",
+    beacon_host: Annotated[
+        str, typer.Option(help="Beacon as host:port, to be asked for the URL of Redis.")
+    ] = "",
+    allowed_root: Annotated[
+        list[str] | None,
+        typer.Option(help="Folder below which files may be written; may be repeated."),
+    ] = None,
+    device_property: Annotated[
+        list[str] | None,
+        typer.Option("--property", help="Any other property, as name=value; may be repeated."),
+    ] = None,
+    beacon_files: Annotated[
+        Path | None,
+        typer.Option(help="Folder of Beacon's configuration, if its Tango database is used."),
+    ] = None,
+) -> None:
+    """Register the devices of a session: TangoSaver, NexusWriter and BlissWriter.
+
+    Says what it did. May be repeated: what is as wanted is left alone, and so are properties
+    that are not given. Beacon's Tango database knows its files only: there the file is written,
+    or printed without --beacon-files.
+    """
+    from tango_saver.control import registration  # noqa: PLC0415 - Tango; not for --help
+
+    properties = _properties(redis, beacon_host, allowed_root or [], device_property or [])
+    devices = registration.SessionDevices(session, instance, domain, properties)
+    try:
+        database = _database()
+        if registration.is_beacon(database) and registration.missing_devices(database, devices):
+            if beacon_files is not None:
+                typer.echo(registration.write_beacon_file(beacon_files, devices))
+                return
+            typer.echo(registration.beacon_yaml(devices), nl=False)
+            typer.echo(
+                "This Tango database is Beacon's, which forgets what is registered by programs:"
+                " nothing was done. Put the above into a file below tango/ in the folder of its"
+                " configuration, or repeat this with --beacon-files FOLDER, and restart Beacon.",
+                err=True,
+            )
+            return
+        for line in registration.register_session(database, devices):
+            typer.echo(line)
+    except Exception as error:
+        raise _failure(error) from error
+
+
+def _properties(
+    redis: str, beacon_host: str, allowed_roots: list[str], others: list[str]
+) -> dict[str, list[str]]:
+    given = {
+        "redis_url": [redis] if redis else [],
+        "beacon_host": [beacon_host] if beacon_host else [],
+        "allowed_roots": allowed_roots,
+    }
+    for other in others:
+        name, equals, value = other.partition("=")
+        if not equals or not name.strip():
+            raise typer.BadParameter(f"{other!r} is not name=value", param_hint="--property")
+        given.setdefault(name.strip(), []).append(value.strip())
+    return {name: values for name, values in given.items() if values}
+
+
+def _database() -> Any:
+    """The Tango database of TANGO_HOST.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    import tango  # noqa: PLC0415 - heavy; not for --help
+
+    try:
+        return tango.Database()
+    except tango.DevFailed as error:
+        raise ConfigurationError(
+            f"no Tango database: {' '.join(error.args[0].desc.split())}",
+            advice="Start it, or set TANGO_HOST to its host:port",
+        ) from error
+
+
+def _failure(error: Exception) -> typer.Exit:
+    """Told in one line; a defect is not caught."""
+    import tango  # noqa: PLC0415 - heavy; not for --help
+
+    if isinstance(error, SaverError):
+        text = str(error)
+    elif isinstance(error, tango.DevFailed):
+        text = " ".join(error.args[0].desc.split())
+    else:
+        raise error
+    typer.echo(f"tango-saver: {text}", err=True)
+    return typer.Exit(_EXIT_ERROR)
