@@ -159,7 +159,7 @@ def kill(number: int, seed: int, folder: Path, redis_url: str, *, tell: bool = F
     try:
         for index in range(number):
             test.run(index)
-            if tell and index % 10 == 9:  # noqa: PLR2004 - now and then
+            if tell and index % 10 == 9:
                 outcome = test.outcome
                 print(f"{index + 1}: {outcome.n_equal} equal, {len(outcome.unequal)} not")  # noqa: T201
                 with redis.Redis.from_url(redis_url) as client:
@@ -175,9 +175,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--number", type=int, default=200, help="of kills")
     parser.add_argument("--seed", type=int, default=0, help="of the random instants")
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as name:
-        with RedisServer(Path(name) / "redis") as server:
-            outcome = kill(options.number, options.seed, Path(name), server.url, tell=True)
+    with tempfile.TemporaryDirectory() as name, RedisServer(Path(name) / "redis") as server:
+        outcome = kill(options.number, options.seed, Path(name), server.url, tell=True)
     for line in outcome.unequal:
         print(line)  # noqa: T201 - a command's result
     print(  # noqa: T201
