@@ -260,11 +260,10 @@ def _flat_plot(
     shown = [] if first.is_positioner else _shown_axes(axes, first, n_points)
     taken = {item.link for item in (first, *fitting, *shown)}
     inner = _bins(path, first, taken) if shown else ()
-    if shown:
-        names = tuple(axis.link for axis in shown)
-        unnamed = (".",) * (len(first.channel.shape or ()) - len(inner))
-        names = (*names, *unnamed, *(node.path.rpartition("/")[2] for node in inner))
-        attributes = {**attributes, "axes": names}
+    names = tuple(axis.link for axis in shown) or (".",)
+    unnamed = (".",) * (len(first.channel.shape or ()) - len(inner))
+    names = (*names, *unnamed, *(node.path.rpartition("/")[2] for node in inner))
+    attributes = {**attributes, "axes": names}
     links = [SoftLink(f"{path}/{item.link}", item.path) for item in (first, *fitting)]
     positions = [_axis(path, axis, _count(n_points, axis), length) for axis in shown]
     nodes = (*links, *positions, *inner, Group(path, attributes))

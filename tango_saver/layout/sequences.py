@@ -18,9 +18,9 @@ NUMBERS, SCANS, NOT_LINKED = "scan_numbers", "scans", "not_linked"
 def add_members(tree: EntryTree, target: str, members: Sequence[Member]) -> None:
     """Add the numbers of the sub-scans and links to their entries.
 
-    ``instrument/scan_numbers/data`` holds the numbers, as a channel of that name did in BLISS 1;
-    ``scans`` a link to every entry that is in a file, and in ``not_linked`` one sentence for
-    each sub-scan that is not.
+    ``measurement/scan_numbers`` holds the numbers, as in files of BLISS 1; ``scans`` a link to
+    every entry that is in a file, and in ``not_linked`` one sentence for each sub-scan that is
+    not.
 
     Args:
         tree: of the sequence's entry.
@@ -30,10 +30,14 @@ def add_members(tree: EntryTree, target: str, members: Sequence[Member]) -> None
     if not members:
         return
     root = tree.root
-    group = tree.group(tree.free_path(f"{root}/instrument/{NUMBERS}"), "NXdetector")
-    data = tree.value(f"{group}/data", np.array([member.number for member in members], np.int64))
-    tree.link(SoftLink(tree.free_path(f"{root}/measurement/{NUMBERS}"), data))
-    scans = tree.group(tree.free_path(f"{root}/{SCANS}"), "NXcollection")
+    numbers = np.array([member.number for member in members], np.int64)
+    tree.value(tree.free_path(f"{root}/measurement/{NUMBERS}"), numbers)
+    add_links(tree, target, members)
+
+
+def add_links(tree: EntryTree, target: str, members: Sequence[Member]) -> None:
+    """Add ``scans``: a link to every entry that is in a file; see ``add_members``."""
+    scans = tree.group(tree.free_path(f"{tree.root}/{SCANS}"), "NXcollection")
     tree.reserve(f"{scans}/{NOT_LINKED}")
     for member in members:
         for entry in member.entries:

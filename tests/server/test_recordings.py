@@ -9,7 +9,8 @@ from pathlib import Path
 
 import h5py
 import pytest
-from file.compare import compare
+from file.compare import compare, extras
+from file.intended_differences import is_added
 from saving import StartSaver
 
 from tango_saver.demo.publisher import replay
@@ -70,6 +71,7 @@ def test_a_recorded_scan_becomes_the_file_that_bliss_made(
         ours = tmp_path / place
         assert compare(golden, ours, recording) == [], place
         assert entries(ours) == entries(golden)
+        assert [path for path in extras(golden, ours) if not is_added(path)] == []
     assert {report.target for report in reports} <= {
         str(tmp_path / place) for place in golden_files(recording)
     }

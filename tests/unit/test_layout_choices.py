@@ -182,7 +182,7 @@ def sequence(*members: Member) -> FilePlan:
 
 def test_a_sequence_without_scans_has_no_trace_of_any() -> None:
     paths = {node.path for node in sequence().nodes}
-    assert not {"/7.1/scans", "/7.1/instrument/scan_numbers"} & paths
+    assert not {"/7.1/scans", "/7.1/measurement/scan_numbers"} & paths
     assert "SUBSCANS" not in sequence().streams
 
 
@@ -194,7 +194,7 @@ def test_members_are_numbered_in_order_and_linked_where_they_are() -> None:
         Member(10),
     )
     nodes = {node.path: node for node in made.nodes}
-    numbers = nodes["/7.1/instrument/scan_numbers/data"]
+    numbers = nodes["/7.1/measurement/scan_numbers"]
     assert isinstance(numbers, Value)
     np.testing.assert_array_equal(numbers.value, [8, 1, 9, 10])
     assert nodes["/7.1/scans/8.2"] == SoftLink("/7.1/scans/8.2", "/8.2")
@@ -230,4 +230,4 @@ def test_names_that_a_sequence_needs_are_left_to_those_that_have_them() -> None:
     made = plan_scan("nexus", description, moment)
     paths = {node.path for node in made.nodes}
     assert made.streams["c:scan_numbers"][0].path == "/7.1/instrument/scan_numbers/data"
-    assert {"/7.1/instrument/scan_numbers_2/data", "/7.1/scans/mine", "/7.1/scans_2/8.1"} <= paths
+    assert {"/7.1/measurement/scan_numbers_2", "/7.1/scans/mine", "/7.1/scans_2/8.1"} <= paths
