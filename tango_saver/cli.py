@@ -1,4 +1,4 @@
-"""The command line for people: ``tango-saver demo | serve | explain | register``."""
+"""The command line for people: ``tango-saver demo | serve | save | verify | explain`` and more."""
 
 from __future__ import annotations
 
@@ -175,6 +175,67 @@ def explain(
             print(text)
     except SaverError as error:
         raise _failure(error) from error
+
+
+@app.command()
+def verify(
+    files: Annotated[list[Path], typer.Argument(help="Files, or folders of them.")],
+    redis: Annotated[
+        str, typer.Option(help="Compare with this Redis, too, as far as it has the scans.")
+    ] = "",
+) -> None:
+    """Say whether files hold all that was published: by their reports, and by Redis."""
+    from tango_saver.engine.verifying import verify as verify_files  # noqa: PLC0415 - heavy
+
+    complete = True
+    try:
+        for verdict in verify_files(files, SaverSettings(redis_url=redis) if redis else None):
+            print(verdict)
+            complete = complete and verdict.complete
+    except SaverError as error:
+        raise _failure(error) from error
+    if not complete:
+        raise typer.Exit(_EXIT_ERROR)
+
+
+@app.command()
+def save(
+    key: Annotated[
+        str, typer.Argument(help="Key of the scan; without it, the scans in Redis are listed.")
+    ] = "",
+    to: Annotated[str, typer.Option(help="File; without it, the one that BLISS named.")] = "",
+    redis: Annotated[
+        str, typer.Option(help="URL of the Redis that BLISS publishes into.")
+    ] = _DEFAULTS.redis_url,
+    session: Annotated[str, typer.Option(help="List the scans of this session only.")] = "*",
+    layout: Annotated[str, typer.Option(help="Layout of the file.")] = _DEFAULTS.layout,
+) -> None:
+    """Save a scan that is still in Redis, unless the file has all of it."""
+    from tango_saver.engine import saving_again  # noqa: PLC0415 - heavy
+
+    settings = SaverSettings(session=session, redis_url=redis, layout=layout)
+    try:
+        if not key:
+            for scan in saving_again.savable_scans(settings):
+                print(f"{scan.key}  {scan.session}  {scan.number}_{scan.name}  {scan.target}")
+            return
+        saved = saving_again.save_again(key, to, settings)
+    except SaverError as error:
+        raise _failure(error) from error
+    for difference in saved.differences:
+        print(f"on disk: {difference}")
+    if saved.report is None:
+        print("The file has all of this scan, equal to what is in Redis.")
+        return
+    print(
+        f"{saved.report.state.value}: {saved.report.points_saved} points -> {saved.report.target}"
+    )
+    for sentence in filter(None, (saved.report.error, *saved.report.warnings)):
+        print(f"  {sentence}")
+    for verdict in saved.verdicts:
+        print(verdict)
+    if saved.report.error or not all(verdict.complete for verdict in saved.verdicts):
+        raise typer.Exit(_EXIT_ERROR)
 
 
 def _failure(error: SaverError) -> typer.Exit:

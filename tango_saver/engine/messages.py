@@ -44,6 +44,8 @@ class SaveScan(msgspec.Struct, frozen=True, tag=True):
     """What earlier attempts had to say."""
     wanted: str = ""
     """The target that BLISS asked for, if the scan has to go to another file."""
+    again: bool = False
+    """Also if the file says that it has all of it: it was found to differ."""
 
 
 class LinkScan(msgspec.Struct, frozen=True, tag=True):

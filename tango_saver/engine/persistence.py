@@ -158,7 +158,9 @@ class PersistentScan:
         self._warn(f"{trouble.fact}: the scan is in {self._place}")
 
     def _is_free(self, path: Path) -> bool:
-        return not path.exists() or self._bench.targets.has_scan(path, self._order.key)
+        if not path.exists():
+            return True
+        return not self._order.again and self._bench.targets.has_scan(path, self._order.key)
 
     def _wait_for_the_place(self, trouble: SinkError) -> bool:
         pauses = _pauses(self._failures)

@@ -50,11 +50,20 @@ class ScanFile:
         targets: the files of this worker.
         patience_s: how long somebody else may hold the file; one that has a part of this scan
             already is waited for as long as it takes.
+        again: the scan is saved also if the file says that it has all of it.
     """
 
     def __init__(
-        self, key: str, target: str, rank: float, targets: OpenTargets, patience_s: float = 10.0
+        self,
+        key: str,
+        target: str,
+        rank: float,
+        targets: OpenTargets,
+        patience_s: float = 10.0,
+        *,
+        again: bool = False,
     ) -> None:
+        self._again = again
         self._key = key
         self._patience_s = patience_s
         self._rank = rank
@@ -128,7 +137,8 @@ class ScanFile:
             present = set(plan.entries) & set(file.entry_names())
             journal = self._journal
             if present and journal is None:
-                self._look_for_report(file, plan.entries)
+                if not self._again:
+                    self._look_for_report(file, plan.entries)
                 raise EntryExistsError(
                     f"{self._path} has an entry {min(present)} already",
                     advice="It is left as it is; save the scan to another file",

@@ -45,7 +45,14 @@ class ScanFiles:
         self._order = order
         self._settings = settings
         self._targets = targets
-        self._own = ScanFile(order.key, order.target, order.started_at, targets, _LOCK_PATIENCE_S)
+        self._own = ScanFile(
+            order.key,
+            order.target,
+            order.started_at,
+            targets,
+            _LOCK_PATIENCE_S,
+            again=order.again,
+        )
         self._others: dict[str, ScanFile] = {}
         self._late: list[tuple[ScanFile, FilePlan]] = []
         self._planned: dict[ScanFile, set[str]] = {}

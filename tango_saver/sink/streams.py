@@ -107,7 +107,7 @@ class StreamWriter:
         if isinstance(self._column, TextColumn):
             if not isinstance(points, JsonPoints):
                 raise self._mismatch("numbers", "text")
-            texts = [_text(value) for value in points.values]
+            texts = [text_bytes(value) for value in points.values]
             self._column.append(texts)
             return sum(map(len, texts))
         if isinstance(points, JsonPoints):
@@ -314,5 +314,6 @@ def _padded(
     return block, extents
 
 
-def _text(value: Any) -> bytes:
+def text_bytes(value: Any) -> bytes:
+    """A JSON value as it lies in the file, UTF-8."""
     return clean_text(value if isinstance(value, str) else msgspec.json.encode(value).decode())
