@@ -94,6 +94,7 @@ class IntendedAddition:
     path: str
     """As in ``IntendedDifference``, with all that is below it."""
     reason: str
+    recording: str = "*"
 
 
 ADDED = (
@@ -123,6 +124,13 @@ ADDED = (
     ),
     IntendedAddition(
         "/*.[0-9]/scans", "links to the scans of a sequence, and why one is not linked"
+    ),
+    IntendedAddition("/*.[0-9]/scan_parameters", "a count time of 0 is one, too"),
+    IntendedAddition("/*.[0-9]/measurement", "there from the start, also without points"),
+    IntendedAddition(
+        "/227.1/*",
+        "a bool channel stopped the classic writer, and with it every channel behind",
+        "dtypes",
     ),
     IntendedAddition("/*.[0-9]/writer/data", "what went wrong, beside the data"),
     IntendedAddition("/*.[0-9]/writer/type", "of the text in writer/data"),
@@ -162,9 +170,12 @@ def is_intended(recording: str, path: str) -> bool:
     )
 
 
-def is_added(path: str) -> bool:
+def is_added(recording: str, path: str) -> bool:
     """Whether something that only ours has is in the table."""
-    return any(fnmatchcase(path, addition.path) for addition in ADDED)
+    return any(
+        fnmatchcase(recording, addition.recording) and fnmatchcase(path, addition.path)
+        for addition in ADDED
+    )
 
 
 def rendered() -> str:
@@ -183,9 +194,9 @@ def rendered() -> str:
         "",
         "## Only in ours",
         "",
-        "| path | reason |",
-        "|---|---|",
-        *(f"| `{item.path}` | {item.reason} |" for item in ADDED),
+        "| recording | path | reason |",
+        "|---|---|---|",
+        *(f"| {item.recording} | `{item.path}` | {item.reason} |" for item in ADDED),
         "",
         "## What no golden file shows",
         "",

@@ -28,7 +28,7 @@ def test_what_no_golden_file_shows_has_a_test(test: str) -> None:
 
 
 def test_an_addition_that_nobody_intended_is_none_of_the_table() -> None:
-    assert is_added("/1.1/plot")
-    assert not is_added("/1.1/instrument/diode/signal")
-    assert not is_added("/1.1/measurement/diode")
-    assert not is_added("/1.1/instrument/diode/signal@units")
+    assert is_added("ascan", "/1.1/plot")
+    assert not is_added("ascan", "/1.1/instrument/diode/signal")
+    assert not is_added("ascan", "/1.1/measurement/diode")
+    assert not is_added("ascan", "/1.1/instrument/diode/signal@units")

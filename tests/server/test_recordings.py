@@ -71,7 +71,7 @@ def test_a_recorded_scan_becomes_the_file_that_bliss_made(
         ours = tmp_path / place
         assert compare(golden, ours, recording) == [], place
         assert entries(ours) == entries(golden)
-        assert [path for path in extras(golden, ours) if not is_added(path)] == []
+        assert [path for path in extras(golden, ours) if not is_added(recording, path)] == []
     assert {report.target for report in reports} <= {
         str(tmp_path / place) for place in golden_files(recording)
     }
