@@ -14,7 +14,7 @@ import gevent
 
 from tango_saver.engine.open_targets import OpenTargets
 from tango_saver.errors import DocumentError, ScanNotFoundError, SinkError, SourceError
-from tango_saver.layout import Member
+from tango_saver.layout import Member, entry_names
 from tango_saver.model.records import SubscanAnnounced
 from tango_saver.model.report import ChannelReport, Gap
 from tango_saver.model.scan import ChannelKind, ScanDescription, ScanKey
@@ -149,7 +149,8 @@ class Members:
         except SourceError:
             return  # Redis is away, for now
         reason = self._why_not(description)
-        target, entries = description.target, _entries(description)
+        target = description.target
+        entries = entry_names(self._settings.layout, description)
         present = () if reason else self._present(target, entries)
         member = Member(description.number, description.label, target, present, reason)
         if member != known.member or reason or present == entries:
@@ -186,11 +187,6 @@ class Members:
         if member != known.member:
             known.member = member
             self._changed = True
-
-
-def _entries(description: ScanDescription) -> tuple[str, ...]:
-    n_entries = max(len(description.subscans), 1)
-    return tuple(f"{description.number}.{index}" for index in range(1, n_entries + 1))
 
 
 def _no_entry(member: Member) -> str:

@@ -317,7 +317,7 @@ class ScanWriter:
         plan = self._plan_now(description)
         self._tally.expect(name for name in description.channels if name in plan.channels)
         self._frames.expect(description, plan)
-        if self._layout == "nexus":
+        if self._layout != "h5map":
             self._members.expect(description)
         recalled = self._file.recall()
         lengths = self._file.open(plan)

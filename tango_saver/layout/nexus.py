@@ -18,7 +18,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import tango_saver
 from tango_saver.layout.icat import sample_of
 from tango_saver.layout.images import plan_images
 from tango_saver.layout.instrument import (
@@ -33,10 +32,10 @@ from tango_saver.layout.naming import link_name
 from tango_saver.layout.options import LayoutOptions, chunk_options
 from tango_saver.layout.plots import PLOT_NAMES, plan_plot
 from tango_saver.layout.positioners import add_positioners
+from tango_saver.layout.root import root_attributes
 from tango_saver.layout.sequences import add_members
 from tango_saver.layout.tree import EntryTree
 from tango_saver.model.plan import (
-    Attributes,
     FilePlan,
     Node,
     ReferenceDataset,
@@ -81,18 +80,18 @@ def plan_nexus(
         for entry, subscan in zip(entries, subscans, strict=True)
     ]
     last = tuple(Value(f"/{entry}/end_time", text(moment.end_time)) for entry in entries)
-    root_attributes = _root_attributes(description, moment)
+    attributes = root_attributes(description, moment)
     return FilePlan(
         target=description.target,
         entries=entries,
-        root_attributes=root_attributes,
+        root_attributes=attributes,
         nodes=tuple(node for entry in planned for node in entry.nodes),
         streams={name: datasets for entry in planned for name, datasets in entry.streams.items()},
         references={name: spec for entry in planned for name, spec in entry.references.items()},
         last=last if moment.end_time else (),
         final_root_attributes={"default": entries[-1]} if moment.end_time else {},
         warnings=tuple(dict.fromkeys(sentence for entry in planned for sentence in entry.warnings)),
-        links_from_elsewhere=links_from_elsewhere(description, entries, root_attributes),
+        links_from_elsewhere=links_from_elsewhere(description, entries, attributes),
     )
 
 
@@ -112,21 +111,6 @@ def _subscans(description: ScanDescription) -> tuple[Subscan, ...]:
     first = subscans[0]
     extended = Subscan(first.top_master, first.devices, (*first.channels, *others))
     return (extended, *subscans[1:])
-
-
-def _root_attributes(description: ScanDescription, moment: Moment) -> Attributes:
-    attributes = {
-        "NX_class": "NXroot",
-        "creator": "tango_saver",
-        "create_version": tango_saver.__version__,
-        "file_name": text(description.target),
-        "file_time": moment.date,
-    }
-    if description.publisher:
-        attributes["publisher"] = text(description.publisher)
-    if description.publisher_version:
-        attributes["publisher_version"] = text(description.publisher_version)
-    return attributes
 
 
 def _plan_entry(

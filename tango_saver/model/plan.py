@@ -257,6 +257,9 @@ class ReferenceDataset:
     attributes: Attributes = field(default_factory=dict)
     companions: tuple[Node, ...] = ()
     """As those of a StreamDataset."""
+    columns: tuple[str, str] | None = None
+    """Format of the files and dataset in each: the table has five columns ``(n_frames, 5)``
+    instead: name of the file without folder, format, index in the file, dataset, file name."""
     reason: str = ""
     """The rule that decided, one short phrase; shown by ``explain``."""
 

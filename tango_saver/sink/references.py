@@ -12,6 +12,7 @@ name where the reader was started, and an absolute one is wrong once the data ar
 from __future__ import annotations
 
 import os
+import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ from tango_saver.sink.statics import StaticNodes
 
 _TEXT_DTYPE = string_dtype("utf-8")
 _TABLE_CHUNK = 512
+_N_COLUMNS = 5
 _BYTES_PER_SOURCE = 256
 """What one run takes in the file, rounded up."""
 _MISSING = {
@@ -61,6 +63,7 @@ class ReferenceWriter:
         self.spec = spec
         self.n_frames = 0
         """Frames shown, missing ones among them."""
+        self._columns = (_N_COLUMNS,) if spec.columns is not None else ()
         self._space = FileSpace(target)
         self._folder = os.path.realpath(target.parent)
         self._root = root
@@ -136,26 +139,32 @@ class ReferenceWriter:
     def _extend_table(self, runs: Sequence[FrameRun], n_frames: int) -> None:
         if not self._made:
             properties = h5p.create(h5p.DATASET_CREATE)
-            properties.set_chunk((_TABLE_CHUNK,))
-            space = h5s.create_simple((0,), (h5s.UNLIMITED,))
+            properties.set_chunk((_TABLE_CHUNK, *self._columns))
+            space = h5s.create_simple((0, *self._columns), (h5s.UNLIMITED, *self._columns))
             table = h5d.create(
                 self._root, None, type_in_file(np.dtype(_TEXT_DTYPE)), space, properties
             )
             set_attributes(table, self.spec.attributes)
             self._put(self.spec.path, table)
         start = self.n_frames
-        rows: npt.NDArray[Any] = np.full(n_frames - start, b"", _TEXT_DTYPE)
+        rows: npt.NDArray[Any] = np.full((n_frames - start, *self._columns), b"", _TEXT_DTYPE)
         for run in runs:
             if run.first_point + run.n_frames <= start:
                 continue
             name = self.relative_name(run.file)
             for offset in range(max(0, start - run.first_point), run.n_frames):
-                reference = f"{name}::{run.first_frame + offset}"
-                rows[run.first_point + offset - start] = clean_text(reference)
+                rows[run.first_point + offset - start] = self._row(name, run.first_frame + offset)
         dataset = h5py.Dataset(self._made[-1])
-        dataset.resize((n_frames,))
+        dataset.resize((n_frames, *self._columns))
         if n_frames > start:
             dataset[start:] = rows
+
+    def _row(self, name: str, index: int) -> bytes | list[bytes]:
+        if self.spec.columns is None:
+            return clean_text(f"{name}::{index}")
+        file_format, inside = self.spec.columns
+        base = posixpath.basename(name)
+        return [clean_text(part) for part in (base, file_format, str(index), inside, name)]
 
     def _note_missing(self, missing: Sequence[tuple[int, int]]) -> None:
         self._statics.free(self.spec.missing)
