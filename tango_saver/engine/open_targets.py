@@ -17,6 +17,7 @@ from tango_saver.errors import SaverError, SinkError, TargetUnusableError
 from tango_saver.model.settings import SaverSettings
 from tango_saver.sink.file import TargetFile
 from tango_saver.sink.journal import Journal
+from tango_saver.sink.rescue import damage
 from tango_saver.sink.stored_report import has_scan, is_whole
 from tango_saver.sink.trouble import system_errno
 
@@ -204,19 +205,15 @@ class OpenTargets:
 
     def _open_file(self, path: Path) -> tuple[TargetFile, str]:
         interrupted = Journal.find(path) if path.exists() else []
-        try:
-            file = TargetFile.open(path, executor=self._executor)
-        except TargetUnusableError as error:
-            cause = error.__cause__
-            if not interrupted or cause is None or system_errno(cause):
-                raise
-            problem = error.fact
-        else:
-            problem = file.damage(_entries(interrupted)) if interrupted else ""
-            if not problem:
-                return file, ""
-            with suppress(SinkError):
-                file.close()
+        problem = damage(path, _entries(interrupted)) if interrupted else ""
+        if not problem:
+            try:
+                return TargetFile.open(path, executor=self._executor), ""
+            except TargetUnusableError as error:
+                cause = error.__cause__
+                if not interrupted or cause is None or system_errno(cause):
+                    raise
+                problem = error.fact
         return self._rescue(path, problem)
 
     def _rescue(self, path: Path, problem: str) -> tuple[TargetFile, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import Executor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -23,7 +23,7 @@ from tango_saver.model.plan import Attributes, ExternalLink, FilePlan
 from tango_saver.sink.chunk_queue import ChunkQueue
 from tango_saver.sink.holders import holders
 from tango_saver.sink.nodes import set_attributes
-from tango_saver.sink.rescue import Salvaged, damage, salvage
+from tango_saver.sink.rescue import Salvaged, salvage
 from tango_saver.sink.scan import ScanInFile
 from tango_saver.sink.space import FileSpace
 from tango_saver.sink.stored_report import StoredReport, stored_report
@@ -111,14 +111,6 @@ class TargetFile:
         except HDF5_ERRORS:
             return None
         return stored_report(member) if isinstance(member, h5py.Group) else None
-
-    def damage(self, entries: Collection[str]) -> str:
-        """What of the file cannot be read, one sentence; empty if nothing was found.
-
-        Args:
-            entries: that are looked at to the last dataset.
-        """
-        return damage(self._file, entries)
 
     def salvage(self, damaged: Path) -> Salvaged:
         """Copy what can be read of a damaged file into this one, which is new.

@@ -20,14 +20,25 @@ class Salvaged:
     lost: tuple[str, ...]
 
 
-def damage(file: h5py.Group, entries: Collection[str]) -> str:
+def damage(path: Path, entries: Collection[str]) -> str:
     """What of a file cannot be read, one sentence; empty if nothing was found.
 
+    The file is only read, and not at all while somebody writes it or if HDF5 cannot open it.
+
     Args:
-        file: root of the file.
+        path: of the file.
         entries: names in the root that are looked at to the last dataset; of the others only
             whether they are there.
     """
+    try:
+        file = h5py.File(path, "r", locking=True)
+    except HDF5_ERRORS:
+        return ""
+    with file:
+        return _damage(file, entries)
+
+
+def _damage(file: h5py.File, entries: Collection[str]) -> str:
     try:
         for name in file:
             if isinstance(file.get(name, getlink=True), h5py.HardLink):

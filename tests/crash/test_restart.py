@@ -7,15 +7,17 @@ from pathlib import Path
 
 import h5py
 import pytest
+import redis
 from crash.killing import Server, remembered, wait_for_reports, wait_until
 from file.compare import compare
 from publishing import Publishing
-from saving import StartSaver
+from saving import StartSaver, points_in, worker_of
 
 from tango_saver.demo.publisher import replay
 from tango_saver.model.report import SavingState
 from tango_saver.model.scan import ScanState
 from tango_saver.model.settings import SaverSettings
+from tango_saver.model.status import SaverState
 
 GOLDEN = Path(__file__).parent.parent / "file" / "golden"
 
@@ -136,3 +138,83 @@ def test_after_stop_nothing_is_caught_up(
     keys = replay(recordings / "ascan.json.gz", redis_url, tmp_path / "2", speed=0)
     again.reports(keys)
     assert not (tmp_path / "1").exists()
+
+
+def damage_entry(path: Path, entry: str) -> None:
+    """Overwrite where HDF5 keeps what an entry is."""
+    with h5py.File(path, "r", locking=False) as file:
+        address = h5py.h5o.get_info(file[entry].id).addr
+    with path.open("r+b") as raw:
+        raw.seek(address)
+        raw.write(b"\xff" * 64)
+
+
+def test_of_a_damaged_file_what_can_be_read_is_kept_and_the_rest_saved_anew(
+    recordings: Path, redis_url: str, start_saver: StartSaver, tmp_path: Path
+) -> None:
+    saver = start_saver()
+    source = recordings / "ascan.json.gz"
+    saver.reports(replay(source, redis_url, tmp_path, speed=0))
+    with h5py.File(tmp_path / "data.h5", "a") as file:
+        file["elsewhere"] = h5py.ExternalLink("other.h5", "/7.1")
+    publishing = Publishing(source, redis_url, tmp_path, speed=0, hold=True, number=2)
+    saver.wait_for(lambda status: points_in(status) == 77)
+    worker = worker_of(tmp_path / "data.h5")
+    worker.suspend()
+    damage_entry(tmp_path / "data.h5", "2.1")
+    before = (tmp_path / "data.h5").read_bytes()
+    worker.kill()
+    saver.wait_for(lambda status: status.worker_restarts == 1 and points_in(status) == 77)
+    (report,) = saver.reports(publishing.finish())
+    assert report.state is SavingState.SAVED
+    (aside,) = tmp_path.glob("data.h5.damaged-*")
+    assert aside.read_bytes() == before
+    (said,) = [warning for warning in report.warnings if aside.name in warning]
+    assert "copied from it was 1.1, elsewhere; could not be read: 2.1" in said
+    differences = compare(GOLDEN / "ascan.h5", tmp_path / "data.h5", "ascan")
+    assert differences == ["/@default: value '2.1', not '1.1'"]
+    with h5py.File(tmp_path / "data.h5") as file:
+        assert sorted(file) == ["1.1", "2.1", "elsewhere"]
+        assert len(file["2.1/measurement/robx"]) == 11
+
+
+def test_a_scan_that_redis_has_no_more_after_a_restart_gets_an_honest_end(
+    recordings: Path, redis_url: str, start_saver: StartSaver, tmp_path: Path
+) -> None:
+    saver = start_saver()
+    publishing = Publishing(recordings / "ascan.json.gz", redis_url, tmp_path, speed=0, hold=True)
+    saver.wait_for(lambda status: points_in(status) == 77)
+    saver.conductor.shutdown(0)
+    with redis.Redis.from_url(redis_url) as client:
+        client.delete(*publishing.keys)
+    again = start_saver(listens=False)
+    (report,) = again.reports(publishing.keys)
+    publishing.finish()
+    assert report.state is SavingState.FAILED
+    assert "not in Redis any more" in report.error
+    assert report.end_reason == "DELETION"
+    assert {channel.on_disk for channel in report.channels} == {11}
+    assert not list(tmp_path.glob(".*.journal"))
+    with h5py.File(tmp_path / "data.h5") as file:
+        assert len(file["1.1/measurement/robx"]) == 11
+        assert file["1.1/end_reason"].asstr()[()] == "DELETION"
+        assert file["1.1/writer/status"].asstr()[()] == "FAILED"
+        assert "not in Redis any more" in file["1.1/writer/data"].asstr()[()]
+        assert "end_time" in file["1.1"]
+
+
+def test_a_history_that_does_not_reach_back_far_enough_is_spoken_of(
+    recordings: Path, redis_url: str, start_saver: StartSaver, tmp_path: Path
+) -> None:
+    saver = start_saver()
+    source = recordings / "ascan.json.gz"
+    saver.reports(replay(source, redis_url, tmp_path / "1", speed=0))
+    saver.conductor.shutdown(10)
+    for folder in ("2", "3"):
+        keys = replay(source, redis_url, tmp_path / folder, speed=0)
+    with redis.Redis.from_url(redis_url) as client:
+        client.xtrim("_SCAN_HISTORY_", maxlen=1, approximate=False)
+    again = start_saver()
+    assert again.reports(keys)[0].state is SavingState.SAVED
+    status = again.wait_for(lambda status: status.state is SaverState.ALARM)
+    assert "history of scans" in status.status

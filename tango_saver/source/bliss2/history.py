@@ -77,6 +77,11 @@ def _announcement(entry: str, key: str, answer: bytes) -> ScanAnnouncement:
     )
 
 
+def _order(entry: bytes) -> tuple[int, int]:
+    milliseconds, _, number = entry.partition(b"-")
+    return int(milliseconds), int(number or 0)
+
+
 class Bliss2Source:
     """A ``ScanSource``; ``new_scans`` and ``describe`` may be called from different threads.
 
@@ -92,6 +97,7 @@ class Bliss2Source:
         self._client = connect(url, timeout_s)
         self._timeout_s = timeout_s
         self._closed = threading.Event()
+        self._reach_was_checked = False
 
     def last_entry(self) -> str:
         """Where the history ends, ``0-0`` if it is empty; see ``ScanSource.last_entry``."""
@@ -118,6 +124,9 @@ class Bliss2Source:
         Scans that were deleted since they were announced are counted in one warning.
         """
         deadline = time.monotonic() + timeout_s
+        gap = self._gap_behind(since)
+        if gap:
+            return (), since, (gap,)
         while not self._closed.is_set():
             patience_s = min(max(deadline - time.monotonic(), 0.0), self._timeout_s / 2)
             try:
@@ -147,6 +156,26 @@ class Bliss2Source:
         """Close the connections; a ``new_scans`` that waits returns at once."""
         self._closed.set()
         self._client.connection_pool.disconnect()
+
+    def _gap_behind(self, since: str) -> str:
+        """Told once: scans behind this place may have been dropped from the history."""
+        if self._reach_was_checked or since.startswith("0-"):
+            return ""
+        check_protocol(self._client)
+        with redis_errors():
+            oldest = self._client.execute_command("XRANGE", HISTORY_KEY, "-", "+", "COUNT", 1)
+            told = self._client.execute_command("XINFO", "STREAM", HISTORY_KEY) if oldest else []
+            kept = self._client.execute_command("XRANGE", HISTORY_KEY, since, since)
+        self._reach_was_checked = True
+        facts = dict(zip(told[::2], told[1::2], strict=False))
+        n_dropped = facts.get(b"entries-added", 0) - facts.get(b"length", 0)  # since Redis 7
+        if kept or n_dropped <= 0 or _order(oldest[0][0]) <= _order(since.encode()):
+            return ""
+        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(_order(oldest[0][0])[0] / 1000))
+        return (
+            f"the history of scans begins at {moment}: scans between the place that was reached "
+            "before and then are not heard of. Look with `tango-saver save` for those in Redis"
+        )
 
     def _entries(self, since: str, patience_s: float) -> Sequence[RawEntry]:
         # Each time: a Redis that was restarted empty is not BLISS's until Beacon prepared it.
