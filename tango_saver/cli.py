@@ -77,6 +77,9 @@ class _Announcer:
 def serve(
     redis: Annotated[str, typer.Option(help="URL of the Redis that BLISS publishes into.")],
     session: Annotated[str, typer.Option(help="Name of the BLISS session; '*' for all.")],
+    bliss: Annotated[
+        str, typer.Option(help="Generation of BLISS: 1, 2, or auto to find it out.")
+    ] = _DEFAULTS.bliss,
     layout: Annotated[str, typer.Option(help="Layout of the files.")] = _DEFAULTS.layout,
     keepshape: Annotated[
         bool, typer.Option(help="Channels of mesh scans appear on their grid.")
@@ -113,6 +116,7 @@ def serve(
     settings = SaverSettings(
         session=session,
         redis_url=redis,
+        bliss=bliss,
         layout=layout,
         keepshape=keepshape,
         multivalue_positioners=multivalue_positioners,
@@ -147,12 +151,13 @@ def demo(
     speed: Annotated[
         float, typer.Option(min=0, help="Pace of the scans: 1 as recorded, 0 flat out.")
     ] = 0.25,
+    bliss: Annotated[str, typer.Option(help="Generation of BLISS: 1 or 2.")] = "2",
 ) -> None:
     """Run an embedded beamline and save its scans: needs nothing but Python."""
     from tango_saver.demo.run import run_demo  # noqa: PLC0415 - an optional extra
 
     try:
-        succeeded = run_demo(output, speed)
+        succeeded = run_demo(output, speed, bliss)
     except SaverError as error:
         raise _failure(error) from error
     if not succeeded:

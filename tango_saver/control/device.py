@@ -57,12 +57,21 @@ class TangoSaver(ShowingDevice):
         default_value="",
         doc=_doc("Beacon as host:port; it is asked for the URL of Redis. Empty: it is not asked."),
     )
+    bliss = device_property(
+        dtype=str,
+        default_value=_DEFAULTS.bliss,
+        doc=_doc(
+            "Generation of BLISS that publishes into that Redis: 1 for BLISS 1.x, 2 for BLISS >= 2,"
+            " or auto: found out from what is in Redis."
+        ),
+    )
     layout = device_property(
         dtype=str,
         default_value=_DEFAULTS.layout,
         doc=_doc(
             "Layout of the files: nexus, h5map (the map of the file that BLISS >= 2.4 publishes),"
-            " or auto: h5map for SCAN_SAVING.writer mapping, else nexus."
+            " example (what the BLISS documentation's script for external saving writes),"
+            " or auto: h5map for SCAN_SAVING.writer mapping, example for hdf5, else nexus."
         ),
     )
     keepshape = device_property(

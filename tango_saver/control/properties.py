@@ -28,6 +28,7 @@ class Properties(Protocol):
     session: str
     redis_url: str
     beacon_host: str
+    bliss: str
     layout: str
     keepshape: bool
     multivalue_positioners: bool
@@ -89,6 +90,7 @@ def _settings_from(properties: Properties) -> SaverSettings:
     return SaverSettings(
         session=properties.session.strip(),
         redis_url=properties.redis_url.strip(),
+        bliss=properties.bliss.strip(),
         layout=properties.layout.strip(),
         keepshape=properties.keepshape,
         multivalue_positioners=properties.multivalue_positioners,

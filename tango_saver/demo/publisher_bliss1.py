@@ -121,6 +121,15 @@ def replay_bliss1(
     return [key.decode() for key in nodes.scans]
 
 
+def commands_of(recording: Path) -> Iterator[Command]:
+    """The recorded commands, in order.
+
+    Raises:
+        ConfigurationError: the file is no recording.
+    """
+    return _commands(_load(recording).transactions)
+
+
 def _load(recording: Path) -> _Recording:
     try:
         with gzip.open(recording, "rt", encoding="utf-8") as file:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from tango_saver.errors import ConfigurationError
 from tango_saver.layout import LAYOUTS
 from tango_saver.model.settings import SaverSettings
+from tango_saver.source.generation import GENERATIONS
 
 _SCHEMES = ("redis", "rediss", "unix")
 _MOST_WORKERS = 256
@@ -29,6 +30,11 @@ def check_settings(settings: SaverSettings) -> None:
         raise ConfigurationError(
             f"redis_url {settings.redis_url!r} is not a Redis URL",
             advice="Write it as redis://host:port",
+        )
+    if settings.bliss not in GENERATIONS:
+        raise ConfigurationError(
+            f"bliss {settings.bliss!r} is no generation of BLISS",
+            advice=f"Choose one of {', '.join(GENERATIONS)}",
         )
     if settings.layout not in LAYOUTS:
         raise ConfigurationError(

@@ -19,8 +19,9 @@ class SaverSettings:
     """Generation of BLISS that publishes there: 1 for BLISS 1.x, 2 for BLISS >= 2, or auto: found
     out from what is in Redis."""
     layout: str = "auto"
-    """nexus, h5map (the map of the file that BLISS >= 2.4 publishes), or auto: h5map for scans
-    with SCAN_SAVING.writer ``mapping``, nexus for all others."""
+    """nexus, h5map (the map of the file that BLISS >= 2.4 publishes), example (the form of the
+    BLISS documentation's script), or auto: h5map for scans with SCAN_SAVING.writer ``mapping``,
+    example for ``hdf5``, nexus for all others."""
     keepshape: bool = False
     """In the layout nexus, channels of mesh scans appear on their grid, slow axis first."""
     multivalue_positioners: bool = False
