@@ -32,7 +32,7 @@ LARGEST_PAYLOAD = 2**29
 _MOST_OPERATIONS = 4_000_000
 """Of one payload."""
 _LONGEST_LINE = 4000
-"""Bytes of what is written as text: a number, the name of a class."""
+"""Bytes of what is written as text: the name of a class."""
 
 
 class _Mark:
@@ -92,7 +92,7 @@ class _Machine:
             code = raw[self._at]
             self._at += 1
             if code == _STOP:
-                return _settled(self.stack.pop())
+                return _settled(self._pop())
             operation = operations.get(code)
             if operation is None:
                 raise DecodingError(f"a payload has the operation {code}, which no value needs")
@@ -164,20 +164,8 @@ class _Machine:
     def long(self, n_bytes: int) -> None:
         self.stack.append(int.from_bytes(self._take(n_bytes), "little", signed=True))
 
-    def int_text(self) -> None:
-        line = self._line().removesuffix(b"L")
-        self.stack.append(line == b"01" if line in (b"00", b"01") else int(line))
-
-    def float_text(self) -> None:
-        self.stack.append(float(self._line()))
-
     def binary_float(self) -> None:
         self.stack.append(struct.unpack(">d", self._take(8))[0])
-
-    def unicode_line(self) -> None:
-        stop = self._raw.index(b"\n", self._at)
-        found, self._at = self._raw[self._at : stop], stop + 1
-        self.stack.append(found.decode("raw-unicode-escape"))
 
     def append(self) -> None:
         value = _settled(self._pop())
@@ -273,18 +261,6 @@ class _Machine:
         self._pop()  # keywords, which no class of the list takes
         self.new_object()
 
-    def old_object(self) -> None:
-        items = self._items()
-        if not items:
-            raise DecodingError("an object has no class")
-        name = items[0].name if isinstance(items[0], Inert) else "object"
-        self.stack.append(Inert(name))
-
-    def old_instance(self) -> None:
-        module, name = self._line().decode(), self._line().decode()
-        self._items()
-        self.stack.append(Inert(Class.named(module, name).name))
-
     def build(self) -> None:
         """Set the state of the topmost value, which only arrays and dtypes have."""
         state = self._pop()
@@ -339,14 +315,10 @@ _OPERATIONS: Mapping[int, Callable[[_Machine], None]] = MappingProxyType(
             "J": lambda machine: machine.long(4),
             "\x8a": _counted(_Machine.long, 1),
             "\x8b": _counted(_Machine.long, 4),
-            "I": _Machine.int_text,
-            "L": _Machine.int_text,
-            "F": _Machine.float_text,
             "G": _Machine.binary_float,
             "\x8c": _counted(_Machine.text, 1),
             "X": _counted(_Machine.text, 4),
             "\x8d": _counted(_Machine.text, 8),
-            "V": _Machine.unicode_line,
             "C": _counted(_Machine.bytes, 1),
             "B": _counted(_Machine.bytes, 4),
             "\x8e": _counted(_Machine.bytes, 8),
@@ -379,8 +351,6 @@ _OPERATIONS: Mapping[int, Callable[[_Machine], None]] = MappingProxyType(
             "R": _Machine.reduce,
             "\x81": _Machine.new_object,
             "\x92": _Machine.new_object_with_keywords,
-            "o": _Machine.old_object,
-            "i": _Machine.old_instance,
             "b": _Machine.build,
         }.items()
     }
