@@ -68,14 +68,10 @@ class ChannelReader:
         self.has_points = spec.kind in _WITH_POINTS
         self.position = position if self.has_points else 0
         self.live = True
-        self._begin: int | None = None
+        self.cursor = f"{self.position}-0"
+        """Stream id to read behind."""
         self._ready = -1
         self._saved = -1
-
-    @property
-    def cursor(self) -> str:
-        """Stream id to read behind: every entry from the position on comes after it."""
-        return f"{self.position if self._begin is None else self._begin}-0"
 
     def begin_inside(self, entries: Sequence[RawEntry]) -> None:
         """Make sure that an entry is read that holds the position in its middle.
@@ -85,13 +81,14 @@ class ChannelReader:
         """
         for entry_id, _ in entries:
             try:
-                self._begin = _first_point(entry_id)
+                self.cursor = f"{_first_point(entry_id)}-0"
             except BadEntryError:
                 return  # it is met again, and reported, when it is read
 
     def take(self, entries: Sequence[RawEntry]) -> tuple[list[Record], int]:
         """The records of a reply, and the bytes of its largest payload."""
-        self._begin = None
+        if entries:
+            self.cursor = entries[-1][0].decode()
         largest = max((sum(map(len, fields[1::2])) for _, fields in entries if fields), default=0)
         if self.has_points:
             return list(self._points(entries)), largest
