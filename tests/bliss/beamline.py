@@ -6,7 +6,8 @@ import json
 import select
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -72,6 +73,20 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"{what}: not within {_PATIENCE_S:.0f} s"
         time.sleep(0.05)
+
+
+@contextmanager
+def changed_properties(device: tango.DeviceProxy, **properties: str) -> Iterator[None]:
+    """Device properties that hold for a while."""
+    before = {name: list(device.get_property(name)[name]) for name in properties}
+    device.put_property({name: [value] for name, value in properties.items()})
+    device.Init()
+    try:
+        yield
+    finally:
+        device.delete_property([name for name, values in before.items() if not values])
+        device.put_property({name: values for name, values in before.items() if values})
+        device.Init()
 
 
 def bliss_environment(python: Path, beacon_port: int, tango_port: int) -> dict[str, str]:
@@ -148,12 +163,15 @@ class BlissShell:
         python: interpreter of the environment of BLISS.
         environment: environment variables that lead it to its Beacon and its Tango database.
         folder: for its log and the arrays of its scans.
+        lab: folder of its ``shell.py``.
     """
 
-    def __init__(self, python: Path, environment: Mapping[str, str], folder: Path) -> None:
+    def __init__(
+        self, python: Path, environment: Mapping[str, str], folder: Path, lab: Path = HERE
+    ) -> None:
         self._folder = folder
         self._log = folder / "shell.log"
-        command = [str(python), str(HERE / "shell.py"), SESSION, str(folder)]
+        command = [str(python), str(lab / "shell.py"), SESSION, str(folder)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 command, env=dict(environment), cwd=folder, text=True, bufsize=1,

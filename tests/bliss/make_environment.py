@@ -13,11 +13,14 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib.metadata import Distribution
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-REQUIREMENTS = Path(__file__).parent / "lab" / "requirements.txt"
+LAB = Path(__file__).parent / "lab"
+LAB24 = Path(__file__).parent / "lab24"
+"""Each has a file of requirements."""
 PYTHON_VERSION = (3, 11)
 
 
@@ -25,28 +28,31 @@ class NoEnvironmentError(Exception):
     """BLISS cannot be installed here; the text is the reason."""
 
 
-def default_folder() -> Path:
-    """Where the environment is kept between runs."""
+def default_folder(lab: Path = LAB) -> Path:
+    """Where the environment of a lab is kept between runs."""
     given = os.environ.get("BLISS_ENVIRONMENT")
+    if given and lab == LAB:
+        return Path(given)
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(given) if given else cache / "tango_saver" / "bliss-2.2.1"
+    return cache / "tango_saver" / f"bliss-{pinned(lab)['bliss']}"
 
 
-def pinned() -> dict[str, str]:
+def pinned(lab: Path = LAB) -> dict[str, str]:
     """Every package of the requirements; its version, or nothing."""
-    lines = (line.split("#")[0].strip() for line in REQUIREMENTS.read_text().splitlines())
+    text = (lab / "requirements.txt").read_text()
+    lines = (line.split("#")[0].strip() for line in text.splitlines())
     return {name: version for name, _, version in (line.partition("==") for line in lines if line)}
 
 
-def is_complete(folder: Path) -> bool:
+def is_complete(folder: Path, lab: Path = LAB) -> bool:
     """Whether the environment is there; BLISS itself is installed last."""
     return any(
-        Distribution.at(path).version == pinned()["bliss"]
+        Distribution.at(path).version == pinned(lab)["bliss"]
         for path in folder.glob("lib/python*/site-packages/bliss-*.dist-info")
     )
 
 
-def find_python() -> str:
+def find_python(bliss: str) -> str:
     """An interpreter of the version that the packages of BLISS have wheels for.
 
     Raises:
@@ -57,7 +63,7 @@ def find_python() -> str:
         return sys.executable
     found = shutil.which(name)
     if found is None:
-        raise NoEnvironmentError(f"BLISS {pinned()['bliss']} needs {name}, which is not installed")
+        raise NoEnvironmentError(f"BLISS {bliss} needs {name}, which is not installed")
     return found
 
 
@@ -71,43 +77,47 @@ def _run(*command: str | Path) -> None:
         raise NoEnvironmentError(f"the environment of BLISS cannot be made: {reason}")
 
 
-def _needed_by_bliss(python: Path) -> list[str]:
-    """What BLISS asks for, without the packages that our requirements decide about."""
+def _name(requirement: str) -> str:
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0].lower()
+
+
+def _needed(python: Path, packages: Sequence[str]) -> list[str]:
+    """What these packages ask for, without those that our requirements decide about."""
+    decided = set(map(_name, packages))
     with TemporaryDirectory() as folder:
-        _run(
-            python, "-m", "pip", "install", "--no-deps", "--target", folder,
-            f"bliss=={pinned()['bliss']}",
-        )  # fmt: skip
-        metadata = next(Path(folder).glob("bliss-*.dist-info"))
-        requirements = Distribution.at(metadata).requires or []
+        _run(python, "-m", "pip", "install", "--no-deps", "--target", folder, *packages)
+        asked = [
+            requirement
+            for metadata in Path(folder).glob("*.dist-info")
+            for requirement in Distribution.at(metadata).requires or []
+        ]
     return [
         requirement
-        for requirement in requirements
-        if "extra ==" not in requirement
-        and re.split(r"[^\w.-]", requirement, maxsplit=1)[0].lower() not in pinned()
+        for requirement in asked
+        if "extra ==" not in requirement and _name(requirement) not in decided
     ]
 
 
-def make(folder: Path) -> Path:
+def make(folder: Path, lab: Path = LAB) -> Path:
     """The interpreter of the environment; made if it is not there yet.
 
     Raises:
         NoEnvironmentError: no Python of that version, or a package cannot be had.
     """
     python = folder / "bin" / "python"
+    wanted = pinned(lab)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_name(f"{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if is_complete(folder):
+        if is_complete(folder, lab):
             return python
-        _run(find_python(), "-m", "venv", "--clear", folder)
-        others = [
-            f"{name}=={version}" if version else name
-            for name, version in pinned().items()
-            if name != "bliss"
-        ]
-        _run(python, "-m", "pip", "install", *others, *_needed_by_bliss(python))
-        _run(python, "-m", "pip", "install", "--no-deps", f"bliss=={pinned()['bliss']}")
+        _run(find_python(wanted["bliss"]), "-m", "venv", "--clear", folder)
+        packages = [f"{name}=={version}" if version else name for name, version in wanted.items()]
+        _run(python, "-m", "pip", "install", *_needed(python, packages))
+        # last, over what others have brought; the completeness is read off BLISS
+        packages.sort(key=lambda package: _name(package) == "bliss")
+        _run(python, "-m", "pip", "install", "--no-deps", *packages[:-1])
+        _run(python, "-m", "pip", "install", "--no-deps", packages[-1])
     return python
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
@@ -12,7 +12,14 @@ import numpy as np
 import psutil
 import pytest
 import tango
-from bliss.beamline import Beamline, BlissError, BlissShell, ReturnedScan, wait_until
+from bliss.beamline import (
+    Beamline,
+    BlissError,
+    BlissShell,
+    ReturnedScan,
+    changed_properties,
+    wait_until,
+)
 
 from tango_saver.demo.redis_server import free_port
 
@@ -47,20 +54,6 @@ def shell(session: BlissShell, beamline: Beamline) -> Iterator[BlissShell]:
     yield session
     session.enter("SCAN_SAVING.writer = 'external'")
     session.enter(f"SCAN_SAVING.base_path = {str(beamline.data_root)!r}")
-
-
-@contextmanager
-def _changed(device: tango.DeviceProxy, **properties: str) -> Iterator[None]:
-    """Properties that hold for a while."""
-    before = {name: list(device.get_property(name)[name]) for name in properties}
-    device.put_property({name: [value] for name, value in properties.items()})
-    device.Init()
-    try:
-        yield
-    finally:
-        device.delete_property([name for name, values in before.items() if not values])
-        device.put_property({name: values for name, values in before.items() if values})
-        device.Init()
 
 
 def _refusal(shell: BlissShell, typed: str = _SCANS["loopscan"]) -> str:
@@ -160,7 +153,7 @@ def test_a_stopped_writer_is_told_with_what_to_do(
 def test_a_wrong_property_is_told_with_its_name(
     writer: tango.DeviceProxy, shell: BlissShell
 ) -> None:
-    with _changed(writer, layout="papyrus"):
+    with changed_properties(writer, layout="papyrus"):
         text = _refusal(shell)
 
     assert text.startswith("RuntimeError: Nexus writer service is in FAULT state (")
@@ -170,7 +163,7 @@ def test_a_wrong_property_is_told_with_its_name(
 def test_a_scan_that_the_writer_does_not_hear_of_is_told(
     writer: tango.DeviceProxy, shell: BlissShell
 ) -> None:
-    with _changed(writer, redis_url=f"redis://localhost:{free_port()}"):
+    with changed_properties(writer, redis_url=f"redis://localhost:{free_port()}"):
         text = _refusal(shell)
 
     assert "Nexus writer did not receive scan" in text
@@ -203,7 +196,7 @@ def test_a_file_outside_the_allowed_roots_is_refused_before_the_scan_starts(
 def test_a_full_disk_is_told_before_the_scan_starts(
     writer: tango.DeviceProxy, shell: BlissShell
 ) -> None:
-    with _changed(writer, disk_minimum="1e9", disk_warning="1e9"):
+    with changed_properties(writer, disk_minimum="1e9", disk_warning="1e9"):
         text = _refusal(shell)
 
     assert text.startswith("RuntimeError: only ")
@@ -215,7 +208,7 @@ def test_a_disk_that_fills_is_a_warning(
     writer: tango.DeviceProxy, shell: BlissShell, session_log: Path
 ) -> None:
     before = len(session_log.read_text())
-    with _changed(writer, disk_warning="1e9"):
+    with changed_properties(writer, disk_warning="1e9"):
         shell.enter("import logging; heard = logging.StreamHandler()")
         shell.enter("logging.getLogger().addHandler(heard)")
         scan = shell.enter("loopscan(4, 1, diode)")
