@@ -8,6 +8,6 @@ import bliss  # noqa: F401 - prepares Python for greenlets, before anything has 
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import stand_ins  # noqa: E402, F401 - before the parts of BLISS that need them
+import stand_ins  # noqa: F401 - before the parts of BLISS that need them
 
 runpy.run_path(str(Path(__file__).parents[1] / "shell.py"), run_name="__main__")

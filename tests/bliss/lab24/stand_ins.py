@@ -1,7 +1,8 @@
 """In place of ``blisswriter.mapping``, which BLISS 2.4 imports and no release has.
 
-To be imported before the writers of BLISS. The map of the file that is made here has what a session's map
-has at least: an entry for each top master, its title, and every channel that is no image.
+To be imported before the writers of BLISS. The map of the file that is made here has what a
+session's map has at least: an entry for each top master, its title, and every channel that is
+no image.
 """
 
 from __future__ import annotations
