@@ -14,6 +14,7 @@ from bliss.beamline import (
     SESSION,
     Beacon,
     Beamline,
+    BlissError,
     BlissShell,
     wait_until,
 )
@@ -82,10 +83,21 @@ def _listening(server: SaverServer) -> tango.DeviceProxy:
 
 
 @pytest.fixture
-def saver(beamline: Beamline, tmp_path: Path) -> Iterator[tango.DeviceProxy]:
+def saver(beamline: Beamline, session: BlissShell, tmp_path: Path) -> Iterator[tango.DeviceProxy]:
     """The device server as Beacon's YAML declares it, started as a process."""
     with SaverServer(beamline.beacon, SERVER_INSTANCE, DEVICE, tmp_path) as server:
-        yield _listening(server)
+        device = _listening(server)
+        wait_until(lambda: _is_reached(session), "seen in the session")
+        yield device
+
+
+def _is_reached(session: BlissShell) -> bool:
+    """Whether the session's proxy has found the restarted server; it tries once a second."""
+    try:
+        session.enter("saver.state()")
+    except BlissError:
+        return False
+    return True
 
 
 @pytest.fixture
