@@ -189,7 +189,7 @@ class HandMadeScan:
         for state in states:
             if state == ScanState.CREATED:
                 self.client.xadd("_SCAN_HISTORY_", {"key": self.key})
-            self.client.xadd(self.state_stream, {"state": state})
+            self.client.xadd(self.state_stream, {"state": int(state)})
 
     def send(self, channel: str, first: int, values: Iterable[float]) -> None:
         """One entry of points of a scalar channel of ``<f8``."""
