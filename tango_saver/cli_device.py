@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from tango_saver.errors import ConfigurationError, SaverError
+from tango_saver.errors import SaverError
 
 _EXIT_ERROR = 1
 
@@ -47,7 +47,7 @@ def register(
     properties = _properties(redis, beacon_host, allowed_root or [], device_property or [])
     devices = registration.SessionDevices(session, instance, domain, properties)
     try:
-        database = _database()
+        database = registration.tango_database()
         if registration.is_beacon(database) and registration.missing_devices(database, devices):
             if beacon_files is not None:
                 typer.echo(registration.write_beacon_file(beacon_files, devices))
@@ -62,8 +62,9 @@ def register(
             return
         for line in registration.register_session(database, devices):
             typer.echo(line)
-    except Exception as error:
-        raise _failure(error) from error
+    except (SaverError, *registration.DATABASE_ERRORS) as error:
+        typer.echo(f"tango-saver: {registration.one_line(error)}", err=True)
+        raise typer.Exit(_EXIT_ERROR) from error
 
 
 def _properties(
@@ -80,34 +81,3 @@ def _properties(
             raise typer.BadParameter(f"{other!r} is not name=value", param_hint="--property")
         given.setdefault(name.strip(), []).append(value.strip())
     return {name: values for name, values in given.items() if values}
-
-
-def _database() -> Any:
-    """The Tango database of TANGO_HOST.
-
-    Raises:
-        ConfigurationError: there is none.
-    """
-    import tango  # noqa: PLC0415 - heavy; not for --help
-
-    try:
-        return tango.Database()
-    except tango.DevFailed as error:
-        raise ConfigurationError(
-            f"no Tango database: {' '.join(error.args[0].desc.split())}",
-            advice="Start it, or set TANGO_HOST to its host:port",
-        ) from error
-
-
-def _failure(error: Exception) -> typer.Exit:
-    """Told in one line; a defect is not caught."""
-    import tango  # noqa: PLC0415 - heavy; not for --help
-
-    if isinstance(error, SaverError):
-        text = str(error)
-    elif isinstance(error, tango.DevFailed):
-        text = " ".join(error.args[0].desc.split())
-    else:
-        raise error
-    typer.echo(f"tango-saver: {text}", err=True)
-    return typer.Exit(_EXIT_ERROR)

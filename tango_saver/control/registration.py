@@ -13,6 +13,9 @@ import tango
 from tango_saver.control.register import SERVER_NAME, register
 from tango_saver.errors import ConfigurationError
 
+DATABASE_ERRORS = (tango.DevFailed,)
+"""What a Tango database raises when it refuses."""
+
 _FAMILIES = {
     "TangoSaver": "tango_saver",
     "NexusWriter": "nexus_writer",
@@ -60,6 +63,27 @@ class SessionDevices:
         """The session's name first."""
         given = {name: list(values) for name, values in (self.properties or {}).items()}
         return {"session": [self.session], **given}
+
+
+def tango_database() -> tango.Database:
+    """The Tango database of TANGO_HOST.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    try:
+        return tango.Database()
+    except tango.DevFailed as error:
+        raise ConfigurationError(
+            f"no Tango database: {one_line(error)}",
+            advice="Start it, or set TANGO_HOST to its host:port",
+        ) from error
+
+
+def one_line(error: Exception) -> str:
+    """What an error says, for people; of a Tango error its description."""
+    text = error.args[0].desc if isinstance(error, tango.DevFailed) else str(error)
+    return " ".join(text.split())
 
 
 def register_session(database: tango.Database, devices: SessionDevices) -> list[str]:
