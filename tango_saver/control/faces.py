@@ -3,7 +3,7 @@
 BLISS finds a writer by the class of its device and the property ``session``: ``NexusWriter``
 for ``SCAN_SAVING.writer = "nexus"``, ``BlissWriter`` for ``"mapping"``. What it asks while it
 prepares a scan is answered from memory; only a scan that was created just now is waited for,
-a twentieth of a second at most. No answer is an exception, which would end the scan: unknown
+less than a tenth of a second. No answer is an exception, which would end the scan: unknown
 scans have answers too.
 """
 
@@ -31,8 +31,8 @@ from tango_saver.control.warning_book import WarningBook
 from tango_saver.errors import SaverError
 from tango_saver.model.status import SaverState
 
-_PATIENCE_S = 0.05
-"""Longest wait for a scan that BLISS has just created."""
+_PATIENCE_S = 0.08
+"""Longest wait for a scan that BLISS has just created; it asks again a tenth of a second later."""
 _STATES = {
     SaverState.MOVING: DevState.OFF,
     SaverState.ALARM: DevState.ON,
