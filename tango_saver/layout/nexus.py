@@ -33,7 +33,7 @@ from tango_saver.layout.options import LayoutOptions, chunk_options
 from tango_saver.layout.plots import PLOT_NAMES, plan_plot
 from tango_saver.layout.positioners import add_positioners
 from tango_saver.layout.root import root_attributes
-from tango_saver.layout.sequences import add_members
+from tango_saver.layout.sequences import NUMBERS, add_members
 from tango_saver.layout.tree import EntryTree
 from tango_saver.model.plan import (
     FilePlan,
@@ -139,7 +139,9 @@ def _plan_entry(
     images = plan_images(tree, description, placed)
     sequences = _sequences(description, subscan)
     if sequences:
-        add_members(tree, description.target, moment.members)
+        add_members(
+            tree, description.target, moment.members, numbers=NUMBERS not in description.channels
+        )
     warnings = (
         *chunk_options(description.writer_options)[1],
         *_left_out(description, (*(item.channel for item in placed), *sequences)),

@@ -15,7 +15,9 @@ from tango_saver.model.plan import ExternalLink, SoftLink
 NUMBERS, SCANS, NOT_LINKED = "scan_numbers", "scans", "not_linked"
 
 
-def add_members(tree: EntryTree, target: str, members: Sequence[Member]) -> None:
+def add_members(
+    tree: EntryTree, target: str, members: Sequence[Member], *, numbers: bool = True
+) -> None:
     """Add the numbers of the sub-scans and links to their entries.
 
     ``measurement/scan_numbers`` holds the numbers, as in files of BLISS 1; ``scans`` a link to
@@ -26,12 +28,13 @@ def add_members(tree: EntryTree, target: str, members: Sequence[Member]) -> None
         tree: of the sequence's entry.
         target: the file that it is in.
         members: in the order in which the sequence announced them.
+        numbers: whether to add the numbers; BLISS 1 publishes them as a channel.
     """
     if not members:
         return
-    root = tree.root
-    numbers = np.array([member.number for member in members], np.int64)
-    tree.value(tree.free_path(f"{root}/measurement/{NUMBERS}"), numbers)
+    if numbers:
+        path = tree.free_path(f"{tree.root}/measurement/{NUMBERS}")
+        tree.value(path, np.array([member.number for member in members], np.int64))
     add_links(tree, target, members)
 
 
