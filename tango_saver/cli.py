@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from tango_saver import __version__
-from tango_saver.cli_device import register
+from tango_saver.cli_device import register, status, watch
 from tango_saver.errors import SaverError
 from tango_saver.model.settings import SaverSettings
 from tango_saver.model.status import SaverState, SaverStatus
@@ -25,7 +25,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-app.command()(register)
+for command in (register, status, watch):
+    app.command()(command)
 
 _DEFAULTS = SaverSettings()
 _LISTENING = frozenset({SaverState.ON, SaverState.RUNNING})

@@ -1,15 +1,22 @@
-"""The commands for people that speak to Tango: ``tango-saver register``."""
+"""The commands for people that speak to Tango: ``tango-saver register | status | watch``."""
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from tango_saver.errors import SaverError
 
 _EXIT_ERROR = 1
+_EXIT_OF_STATE = {"ON": 0, "RUNNING": 0, "ALARM": 4, "FAULT": 5}
+"""All others listen to nothing."""
+_EXIT_NOT_LISTENING = 6
+_REFRESH_S = 1.0
+"""Longest time between two looks at what is shown."""
 
 
 def register(
@@ -65,6 +72,69 @@ def register(
     except (SaverError, *registration.DATABASE_ERRORS) as error:
         typer.echo(f"tango-saver: {registration.one_line(error)}", err=True)
         raise typer.Exit(_EXIT_ERROR) from error
+
+
+def status(
+    device: Annotated[str, typer.Argument(help="Name of the device.")],
+    as_json: Annotated[bool, typer.Option("--json", help="All values, for scripts.")] = False,
+) -> None:
+    """Say what a saver is doing; the exit code says whether it works.
+
+    0 listening, 4 ALARM, 5 FAULT, 6 not listening, 1 it cannot be read.
+    """
+    from tango_saver.control.client import read_values  # noqa: PLC0415 - Tango; not for --help
+
+    try:
+        values = read_values(device)
+    except SaverError as error:
+        raise _failure(error) from error
+    state = str(values["State"])
+    if as_json:
+        typer.echo(json.dumps({"device": device, **_without_nan(values)}, indent=1))
+    else:
+        typer.echo(f"{state}: {values['Status']}")
+    code = _EXIT_OF_STATE.get(state, _EXIT_NOT_LISTENING)
+    if code:
+        raise typer.Exit(code)
+
+
+def watch(device: Annotated[str, typer.Argument(help="Name of the device.")]) -> None:
+    """Show live what a saver is doing, until Ctrl-C."""
+    from rich.console import Console  # noqa: PLC0415 - not for --help, like the next ones
+    from rich.live import Live  # noqa: PLC0415
+
+    from tango_saver.control.client import watched  # noqa: PLC0415
+    from tango_saver.control.live_view import live_view  # noqa: PLC0415
+
+    try:
+        with (
+            watched(device) as seen,
+            Live(live_view(device, seen.values), console=Console(), auto_refresh=False) as live,
+        ):
+            while True:
+                seen.changed.wait(_REFRESH_S)
+                seen.changed.clear()
+                live.update(live_view(device, dict(seen.values), seen.trouble), refresh=True)
+    except KeyboardInterrupt:
+        return
+    except SaverError as error:
+        raise _failure(error) from error
+
+
+def _failure(error: SaverError) -> typer.Exit:
+    typer.echo(f"tango-saver: {error}", err=True)
+    return typer.Exit(_EXIT_ERROR)
+
+
+def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no such number: null stands for it."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(element) for element in value]
+        return None if isinstance(value, float) and math.isnan(value) else value
+
+    return {name: plain(value) for name, value in values.items()}
 
 
 def _properties(
