@@ -117,6 +117,23 @@ def test_a_place_is_told_by_the_clock_of_redis(
     assert [scan.key for scan in heard(source, source.entry_at(moment), 1)] == keys
 
 
+def test_of_sessions_that_begin_at_the_same_time_every_scan_is_heard(
+    source: Bliss1Source, url: str, tmp_path: Path
+) -> None:
+    since = source.last_entry()
+    keys: list[str] = []
+    threads = [
+        threading.Thread(target=lambda s=session: keys.extend(publish("policy", url, tmp_path, s)))
+        for session in "abcdefgh"
+    ]
+    for thread in threads:
+        thread.start()
+    found = heard(source, since, 24)
+    for thread in threads:
+        thread.join()
+    assert sorted(scan.key for scan in found) == sorted(keys)
+
+
 def test_groups_and_their_sub_scans_are_scans(
     source: Bliss1Source, url: str, tmp_path: Path
 ) -> None:

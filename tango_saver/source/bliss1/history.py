@@ -27,9 +27,10 @@ from tango_saver.source.bliss2.wire import RawEntry, connect, read_streams, redi
 _MOST_ENTRIES = 500
 """Of one stream in one call."""
 _SCAN_COUNT = 2000
-_SESSIONS_EVERY_S = 2.0
-_SESSIONS_SHARE = 20
-"""Looking for new sessions takes at most one part in so many of the time."""
+_SESSIONS_EVERY_S = (0.3, 2.0)
+"""Shortest and longest pause between two looks for new sessions."""
+_SESSIONS_SHARE = 10
+"""So many times what a look takes is the pause, within these limits."""
 _SESSION_FIELDS = ("session_name", "data_writer", "save", "filename", "scan_nb")
 
 
@@ -90,7 +91,7 @@ class Bliss1Source:
             try:
                 if since != self._position:
                     self._begin(since)
-                self._look_for_sessions(since)
+                self._look_for_sessions()
                 scans, reached = self._round(since, patience_s)
                 if reached != since:
                     self._position = reached
@@ -124,26 +125,31 @@ class Bliss1Source:
     def _begin(self, since: str) -> None:
         """Find every stream of children that is there, at any depth."""
         self._cursors = {}
-        self._sessions_after = 0.0
+        self._position = ""
+        sessions = self._sessions() if self._session == "*" else [self._session]
+        self._follow(sessions, since)
         self._position = since
-        if self._session != "*":
-            self._follow([self._session], since)
 
-    def _look_for_sessions(self, since: str) -> None:
-        """Sessions that have come since the last look, now and then."""
+    def _look_for_sessions(self) -> None:
+        """Sessions that have come since the last look, now and then; all of them is new."""
         if self._session != "*" or time.monotonic() < self._sessions_after:
             return
+        for name in self._sessions():
+            self._cursors.setdefault(name + CHILDREN, "0-0")
+
+    def _sessions(self) -> list[str]:
+        """All sessions that there are."""
         started = time.monotonic()
         found: set[str] = set()
         with redis_errors():
             for key in self._client.scan_iter(f"*{CHILDREN}", count=_SCAN_COUNT, _type="stream"):
                 name = key.decode(errors="replace").removesuffix(CHILDREN)
-                if ":" not in name and name + CHILDREN not in self._cursors:
+                if ":" not in name:
                     found.add(name)
-        if found:
-            self._follow(sorted(found), since)
         took_s = time.monotonic() - started
-        self._sessions_after = time.monotonic() + max(_SESSIONS_EVERY_S, _SESSIONS_SHARE * took_s)
+        pause_s = min(max(_SESSIONS_EVERY_S[0], _SESSIONS_SHARE * took_s), _SESSIONS_EVERY_S[1])
+        self._sessions_after = time.monotonic() + pause_s
+        return sorted(found)
 
     def _follow(self, keys: Iterable[str], since: str) -> None:
         """Read the children of these nodes behind ``since``, and of the folders below them."""
@@ -178,7 +184,7 @@ class Bliss1Source:
     def _round(self, since: str, patience_s: float) -> tuple[list[_Found], str]:
         """Scans behind the cursors, and the position after them."""
         if self._session == "*":
-            patience_s = min(patience_s, _SESSIONS_EVERY_S / 4)
+            patience_s = min(patience_s, _SESSIONS_EVERY_S[0])
         if not self._cursors:
             self._closed.wait(patience_s)
             return [], since
