@@ -204,6 +204,7 @@ class _EventView:
         self._saver = saver
         self._tasks: dict[str, TaskID] = {}
         self._lock = threading.Lock()
+        self._shown: dict[str, Any] = {}
         self._subscriptions: list[int] = []
 
     def __enter__(self) -> None:
@@ -226,7 +227,8 @@ class _EventView:
         value = event.attr_value.value
         if name == "ScanProgress":
             self._advance(value)
-        elif value != "":
+        elif value != "" and value != self._shown.get(name):
+            self._shown[name] = value
             self._console.print(f"  event  {name:<12} {value}", highlight=False)
 
     def _advance(self, percent: Any) -> None:

@@ -19,6 +19,8 @@ _LOG = logging.getLogger(__name__)
 _WAIT_S = 0.2
 """One wait for new scans, and so how soon Stop is noticed."""
 _DRAIN_S = 0.01
+_LATE_ANSWER_S = 10.0
+"""A Redis that is away at Stop may be back within so long, with scans from before it."""
 _RETRY_S = (0.2, 5.0)
 """First and longest pause after an error."""
 
@@ -90,12 +92,12 @@ class Listener:
         while True:
             try:
                 source = source or open_source(self._settings)
-                position = position or source.entry_at(self._started)
+                position = position or source.entry_at(self._started).earliest
                 scans, reached, warnings = source.new_scans(position, _WAIT_S)
                 if self._stopping.is_set():
                     self._hear_the_rest(source, position)
                     break
-                if deaf or reached != position:
+                if deaf or scans or warnings or reached != position:
                     self._tell(Heard(self, scans, reached, warnings))
                 position, deaf, pause = reached, False, _RETRY_S[0]
             except Exception as error:  # noqa: BLE001 - told, and tried again
@@ -104,7 +106,9 @@ class Listener:
                 self._tell(Deaf(self, _as_saver_error(error)))
                 deaf = True
                 if self._stopping.wait(pause):
-                    break
+                    if time.monotonic() > self._stopped + _LATE_ANSWER_S:
+                        break
+                    time.sleep(_RETRY_S[0])
                 pause = min(2 * pause, _RETRY_S[1])
         if source is not None:
             source.close()
@@ -112,15 +116,15 @@ class Listener:
 
     def _hear_the_rest(self, source: ScanSource, position: str) -> None:
         """The scans that were created before Stop and have not been told yet."""
-        end = entry_order(source.entry_at(self._stopped))
+        end = entry_order(source.entry_at(self._stopped).latest)
         while entry_order(position) <= end:
             scans, reached, warnings = source.new_scans(position, _DRAIN_S)
-            if reached == position:
-                return
-            position = reached
             in_time = [scan for scan in scans if entry_order(scan.entry) <= end]
             if in_time or warnings:
-                self._tell(Heard(self, in_time, position, warnings))
+                self._tell(Heard(self, in_time, reached, warnings))
+            if not scans and reached == position:
+                return
+            position = reached
 
 
 def _as_saver_error(error: Exception) -> SaverError:

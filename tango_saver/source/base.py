@@ -9,10 +9,21 @@ thread. Every error is one of ``tango_saver.errors``.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from tango_saver.model.records import Record
 from tango_saver.model.scan import ScanAnnouncement, ScanDescription, ScanKey
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRange:
+    """A moment as places in the history, as exactly as the clock of Redis is known here."""
+
+    earliest: str
+    """A scan published after the moment comes behind it."""
+    latest: str
+    """A scan published before the moment does not come behind it."""
 
 
 class ScanSource(Protocol):
@@ -26,11 +37,10 @@ class ScanSource(Protocol):
             ProtocolVersionError: the database is not BLISS's, or too new.
         """
 
-    def entry_at(self, moment: float) -> str:
-        """Where the history of scans stood at a moment of ``time.monotonic()``, not later.
+    def entry_at(self, moment: float) -> EntryRange:
+        """Where the history of scans stood at a moment of ``time.monotonic()``.
 
-        By the clock of Redis, so that a scan published after that moment comes behind it,
-        however late the call is.
+        By the clock of Redis, however late the call is.
 
         Raises:
             RedisUnreachableError: Redis does not answer.

@@ -9,7 +9,7 @@ import redis
 
 from tango_saver.errors import ProtocolVersionError
 from tango_saver.model.scan import ScanAnnouncement, ScanDescription, ScanKey
-from tango_saver.source.base import ScanSource
+from tango_saver.source.base import EntryRange, ScanSource
 from tango_saver.source.bliss1.history import Bliss1Source
 from tango_saver.source.bliss1.tree import CHILDREN, read_nodes
 from tango_saver.source.bliss2.history import Bliss2Source
@@ -76,7 +76,7 @@ class FoundOutSource:
         """See ``ScanSource.last_entry``."""
         return self._source().last_entry()
 
-    def entry_at(self, moment: float) -> str:
+    def entry_at(self, moment: float) -> EntryRange:
         """See ``ScanSource.entry_at``."""
         return self._source().entry_at(moment)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,12 +13,14 @@ from bliss1_payloads import RECORDINGS
 
 from tango_saver.demo.publisher_bliss1 import replay_bliss1
 from tango_saver.demo.redis_server import RedisServer, prepare_database
+from tango_saver.engine.listener import entry_order
 from tango_saver.errors import ConfigurationError, ProtocolVersionError, RedisUnreachableError
 from tango_saver.model.scan import ScanAnnouncement, ScanKey
 from tango_saver.model.settings import SaverSettings
 from tango_saver.source.base import ScanSource
-from tango_saver.source.bliss1 import Bliss1Reader, Bliss1Source
+from tango_saver.source.bliss1 import Bliss1Reader, Bliss1Source, history
 from tango_saver.source.bliss1.nodes import EventType, get_node, get_session_node
+from tango_saver.source.bliss1.tree import read_nodes
 from tango_saver.source.bliss2 import Bliss2Reader
 from tango_saver.source.factory import open_reader, open_source
 
@@ -99,7 +101,7 @@ def test_only_scans_behind_the_place_are_heard(
 
 def test_a_source_that_was_away_catches_up_from_its_place(url: str, tmp_path: Path) -> None:
     first = Bliss1Source(url)
-    since = first.entry_at(time.monotonic())
+    since = first.entry_at(time.monotonic()).earliest
     publish("ascan", url, tmp_path)
     (scan,) = heard(first, since, 1)
     first.close()
@@ -114,7 +116,7 @@ def test_a_place_is_told_by_the_clock_of_redis(
 ) -> None:
     moment = time.monotonic()
     keys = publish("ascan", url, tmp_path)
-    assert [scan.key for scan in heard(source, source.entry_at(moment), 1)] == keys
+    assert [scan.key for scan in heard(source, source.entry_at(moment).earliest, 1)] == keys
 
 
 def test_of_sessions_that_begin_at_the_same_time_every_scan_is_heard(
@@ -132,6 +134,35 @@ def test_of_sessions_that_begin_at_the_same_time_every_scan_is_heard(
     for thread in threads:
         thread.join()
     assert sorted(scan.key for scan in found) == sorted(keys)
+
+
+def test_a_scan_that_comes_between_the_readings_of_two_folders_is_heard(
+    source: Bliss1Source, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    since = source.last_entry()
+    (first,) = publish("ascan", url, tmp_path, "s")
+    expected = [first, *("s:old:1_a", "s:new:1_b")]
+    with redis.Redis.from_url(url) as client:
+
+        def announce(parent: str, name: str, kind: str) -> None:
+            node = f"{parent}:{name}"
+            client.hset(node, mapping={"node_type": kind, "name": name, "version": "v1.0"})
+            client.xadd(f"{parent}_children_list", {"__EVENT__": "NEW_NODE", "db_name": node})
+
+        def read_while_scans_are_made(client: redis.Redis, keys: Sequence[str]) -> object:
+            if "s:new" in keys:
+                announce("s:old", "1_a", "scan")
+                time.sleep(0.002)
+                announce("s:new", "1_b", "scan")
+            return read_nodes(client, keys)
+
+        announce("s", "old", "container")
+        (scan,), since, _ = source.new_scans(since, 5)
+        monkeypatch.setattr(history, "read_nodes", read_while_scans_are_made)
+        announce("s", "new", "container")
+        found = [scan, *heard(source, since, 2)]
+    assert sorted(scan.key for scan in found) == sorted(expected)
+    assert nothing_more(source, max((scan.entry for scan in found), key=entry_order))
 
 
 def test_groups_and_their_sub_scans_are_scans(
@@ -153,7 +184,7 @@ def test_closing_ends_a_wait(url: str) -> None:
     source = Bliss1Source(url, session="mine")
     threading.Timer(0.2, source.close).start()
     started = time.monotonic()
-    assert source.new_scans(source.entry_at(started), 30.0)[0] == ()
+    assert source.new_scans(source.entry_at(started).earliest, 30.0)[0] == ()
     assert time.monotonic() - started < 10
 
 
@@ -170,7 +201,7 @@ def test_the_generation_is_found_out(url: str, tmp_path: Path) -> None:
     with pytest.raises(ProtocolVersionError, match="BLISS"):
         source.entry_at(started)
     keys = publish("ascan", url, tmp_path)
-    since = source.entry_at(started)
+    since = source.entry_at(started).earliest
     assert [scan.key for scan in heard(source, since, 1)] == keys
     assert source.describe(ScanKey(keys[0])).title.startswith("ascan")
     source.close()

@@ -13,6 +13,7 @@ from blissdata.redis_engine.store import DataStore
 from reading import SCALAR, HandMadeScan
 
 from tango_saver.demo.redis_server import RedisServer, prepare_database
+from tango_saver.engine.listener import entry_order
 from tango_saver.errors import (
     ConfigurationError,
     DocumentError,
@@ -25,6 +26,7 @@ from tango_saver.model.settings import SaverSettings
 from tango_saver.source.base import ScanReader, ScanSource
 from tango_saver.source.bliss2 import Bliss2Source
 from tango_saver.source.factory import open_reader, open_source
+from tango_saver.source.moment import entry_range
 
 IDENTITY = {
     "name": "ascan", "session": "demo", "path": "/data/demo.h5", "data_policy": "None",
@@ -136,8 +138,33 @@ def test_the_entry_at_a_moment_lies_before_what_comes_after_it(
             break
     after = HandMadeScan(client, {"a": SCALAR})
     after.announce(0)
-    scans, _, _ = source.new_scans(source.entry_at(moment), 5)
+    scans, _, _ = source.new_scans(source.entry_at(moment).earliest, 5)
     assert [scan.key for scan in scans] == [after.key]
+
+
+@pytest.mark.parametrize("asleep", ["before", "after"])
+def test_a_moment_lies_between_what_came_before_and_what_came_after_it(
+    asleep: str, source: Bliss2Source, client: redis.Redis, redis_url: str
+) -> None:
+    class Sleepy(redis.Redis):
+        """Its process gets no time, on one side of the answer."""
+
+        def time(self, **_: object) -> tuple[int, int]:
+            time.sleep(0.05 if asleep == "before" else 0)
+            answer = super().time()
+            time.sleep(0.05 if asleep == "after" else 0)
+            return answer
+
+    HandMadeScan(client, {"a": SCALAR}).announce(0)
+    before = source.last_entry()
+    moment = time.monotonic()
+    time.sleep(0.005)
+    HandMadeScan(client, {"a": SCALAR}).announce(0)
+    after = source.last_entry()
+    with Sleepy.from_url(redis_url) as sleepy:
+        found = entry_range(sleepy, moment)
+    assert entry_order(before) <= entry_order(found.latest)
+    assert entry_order(found.earliest) < entry_order(after)
 
 
 def test_closing_ends_a_waiting_call_at_once(source: Bliss2Source) -> None:

@@ -11,6 +11,7 @@ import redis
 
 from tango_saver.errors import RedisUnreachableError
 from tango_saver.model.scan import ScanAnnouncement, ScanDescription, ScanKey
+from tango_saver.source.base import EntryRange
 from tango_saver.source.bliss1.description import describe_scan
 from tango_saver.source.bliss1.names import scan_name, scan_number, session_of
 from tango_saver.source.bliss1.tree import (
@@ -23,6 +24,7 @@ from tango_saver.source.bliss1.tree import (
 )
 from tango_saver.source.bliss1.writing import target_of
 from tango_saver.source.bliss2.wire import RawEntry, connect, read_streams, redis_errors
+from tango_saver.source.moment import entry_range
 
 _MOST_ENTRIES = 500
 """Of one stream in one call."""
@@ -31,6 +33,8 @@ _SESSIONS_EVERY_S = (0.3, 2.0)
 """Shortest and longest pause between two looks for new sessions."""
 _SESSIONS_SHARE = 10
 """So many times what a look takes is the pause, within these limits."""
+_MOST_READS = 100
+"""Before scans are told although more are there."""
 _SESSION_FIELDS = ("session_name", "data_writer", "save", "filename", "scan_nb")
 
 
@@ -74,12 +78,9 @@ class Bliss1Source:
             now = int(self._server_time() * 1000)
         return f"{last}-{2**63}"
 
-    def entry_at(self, moment: float) -> str:
+    def entry_at(self, moment: float) -> EntryRange:
         """Where the history stood at a moment, see ``ScanSource.entry_at``."""
-        now = self._server_time()
-        # Taken after the answer: the entry errs to the earlier side, by what the answer took.
-        age_s = time.monotonic() - moment
-        return f"{max(int((now - age_s) * 1000) - 1, 0)}-0"
+        return entry_range(self._client, moment)
 
     def new_scans(
         self, since: str, timeout_s: float
@@ -93,7 +94,7 @@ class Bliss1Source:
                     self._begin(since)
                 self._look_for_sessions()
                 scans, reached = self._round(since, patience_s)
-                if reached != since:
+                if scans or reached != since:
                     self._position = reached
                     return self._announce(scans, reached)
             except RedisUnreachableError:
@@ -188,22 +189,33 @@ class Bliss1Source:
         if not self._cursors:
             self._closed.wait(patience_s)
             return [], since
-        reply = self._read(list(self._cursors.items()), patience_s)
         found: list[_Found] = []
         reached = since
-        while reply:
-            reached = max(
-                [reached, *(entries[-1][0].decode() for entries in reply.values())], key=_order
-            )
-            folders: list[str] = []
-            for item in self._new(reply):
-                if item.node.is_scan:
-                    found.append(item)
-                elif item.node.key + CHILDREN not in self._cursors:
-                    folders.append(item.node.key + CHILDREN)
-            # All that is in a folder that has just been made is new, whatever the clock did.
-            reply = self._read([(folder, "0-0") for folder in folders], 0.0)
-        return found, reached
+        # Until nothing more is there: only then everything up to ``reached`` has been heard, for
+        # streams that are read one after the other may have grown in the meantime.
+        for _ in range(_MOST_READS):
+            reply = self._read(list(self._cursors.items()), patience_s)
+            if not reply:
+                return found, reached
+            patience_s = 0.0
+            while reply:
+                reached = max([reached, *_last_entries(reply)], key=_order)
+                scans, folders = self._sorted(reply)
+                found += scans
+                # All that is in a folder that has just been made is new, whatever the clock did.
+                reply = self._read([(folder, "0-0") for folder in folders], 0.0)
+        return found, since
+
+    def _sorted(self, reply: Mapping[str, Sequence[RawEntry]]) -> tuple[list[_Found], list[str]]:
+        """The scans that entries announce, and the streams of folders that are not read yet."""
+        scans: list[_Found] = []
+        folders: dict[str, None] = {}
+        for item in self._new(reply):
+            if item.node.is_scan:
+                scans.append(item)
+            elif item.node.key + CHILDREN not in self._cursors:
+                folders[item.node.key + CHILDREN] = None
+        return scans, list(folders)
 
     def _read(
         self, cursors: Sequence[tuple[str, str]], patience_s: float
@@ -279,6 +291,11 @@ def _announcement(item: _Found, fields: dict[str, bytes]) -> ScanAnnouncement:
         writer=writer,
         target=target,
     )
+
+
+def _last_entries(reply: Mapping[str, Sequence[RawEntry]]) -> Iterator[str]:
+    for entries in reply.values():
+        yield entries[-1][0].decode()
 
 
 def _order(entry: str) -> tuple[int, int]:

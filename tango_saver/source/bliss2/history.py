@@ -12,6 +12,7 @@ import redis
 
 from tango_saver.errors import ProtocolVersionError, RedisUnreachableError, SourceError
 from tango_saver.model.scan import ScanAnnouncement, ScanDescription, ScanKey, ScanState
+from tango_saver.source.base import EntryRange
 from tango_saver.source.bliss2.document import Identity, decode_document
 from tango_saver.source.bliss2.target import scan_target
 from tango_saver.source.bliss2.wire import (
@@ -25,6 +26,7 @@ from tango_saver.source.bliss2.wire import (
     redis_errors,
     states,
 )
+from tango_saver.source.moment import entry_range
 
 _MOST_SCANS = 256
 """Scans announced by one call."""
@@ -106,15 +108,10 @@ class Bliss2Source:
             newest = self._client.execute_command("XREVRANGE", HISTORY_KEY, "+", "-", "COUNT", 1)
         return newest[0][0].decode() if newest else "0-0"
 
-    def entry_at(self, moment: float) -> str:
+    def entry_at(self, moment: float) -> EntryRange:
         """Where the history stood at a moment, see ``ScanSource.entry_at``."""
         check_protocol(self._client)
-        with redis_errors():
-            seconds, microseconds = self._client.time()
-        # Taken after the answer: the entry errs to the earlier side, by what the answer took.
-        age_s = time.monotonic() - moment
-        milliseconds = int((seconds + microseconds / 1e6 - age_s) * 1000) - 1
-        return f"{max(milliseconds, 0)}-0"
+        return entry_range(self._client, moment)
 
     def new_scans(
         self, since: str, timeout_s: float
