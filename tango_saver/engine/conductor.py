@@ -85,7 +85,7 @@ class Conductor:
     def _stop(self, *, by_user: bool) -> None:
         with self._commands:
             if self._listener is not None:
-                self._listener.stop()
+                self._listener.stop(for_good=by_user)
                 self._listener = None
             self._events.put(events.ListeningEnded(by_user))
             if by_user:

@@ -19,7 +19,7 @@ _LOG = logging.getLogger(__name__)
 _WAIT_S = 0.2
 """One wait for new scans, and so how soon Stop is noticed."""
 _DRAIN_S = 0.01
-_LATE_ANSWER_S = 10.0
+_LATE_ANSWER_S = 5.0
 """A Redis that is away at Stop may be back within so long, with scans from before it."""
 _RETRY_S = (0.2, 5.0)
 """First and longest pause after an error."""
@@ -74,14 +74,20 @@ class Listener:
         self._since = since
         self._started = time.monotonic()
         self._stopped = 0.0
+        self._give_up_at = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
         self._thread.start()
 
-    def stop(self) -> None:
-        """Hear nothing that is created from now on; returns at once."""
+    def stop(self, *, for_good: bool) -> None:
+        """Hear nothing that is created from now on; returns at once.
+
+        Args:
+            for_good: nobody will listen from here on later: if Redis is away, wait a little.
+        """
         if not self._stopping.is_set():
             self._stopped = time.monotonic()
+            self._give_up_at = self._stopped + (_LATE_ANSWER_S if for_good else 0.0)
             self._stopping.set()
 
     def _run(self) -> None:
@@ -106,7 +112,7 @@ class Listener:
                 self._tell(Deaf(self, _as_saver_error(error)))
                 deaf = True
                 if self._stopping.wait(pause):
-                    if time.monotonic() > self._stopped + _LATE_ANSWER_S:
+                    if time.monotonic() > self._give_up_at:
                         break
                     time.sleep(_RETRY_S[0])
                 pause = min(2 * pause, _RETRY_S[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from pathlib import Path
 
 import h5py
@@ -297,6 +298,27 @@ def test_redis_that_goes_away_and_comes_back_costs_no_point(
     (report,) = saver.reports(publishing.finish())
     assert report.state is SavingState.SAVED
     assert compare(GOLDEN / "ascan.h5", Path(report.target), "ascan") == []
+
+
+def test_a_scan_from_before_stop_is_taken_although_redis_was_away_at_stop(
+    recordings: Path, redis_url: str, redis_server: RedisServer, start_saver: StartSaver,
+    tmp_path: Path,
+) -> None:  # fmt: skip
+    saver = start_saver(redis_timeout_s=0.5)
+    server = psutil.Process(redis_server.pid)
+    server.suspend()
+    try:
+        saver.wait_for(lambda status: status.state is SaverState.ALARM)
+        server.resume()
+        (key,) = replay(recordings / "ascan.json.gz", redis_url, tmp_path, speed=0)
+        server.suspend()
+        saver.conductor.stop()
+        time.sleep(1.0)
+    finally:
+        server.resume()
+    (report,) = saver.reports([key])
+    assert report.state is SavingState.SAVED
+    saver.wait_for(lambda status: status.state is SaverState.OFF)
 
 
 def test_an_empty_redis_is_a_fault_that_ends_when_bliss_has_prepared_it(
