@@ -20,6 +20,9 @@ def main(connection: Connection) -> None:
     monkey.patch_ssl()
     monkey.patch_select()
     monkey.patch_time()
+    from tango_saver.engine.allocation import keep_freed_memory  # noqa: PLC0415
     from tango_saver.engine.saving import SavingProcess  # noqa: PLC0415 - imports redis
+
+    keep_freed_memory()
 
     SavingProcess(connection).run()
