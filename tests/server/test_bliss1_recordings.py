@@ -22,7 +22,7 @@ GOLDEN = Path(__file__).parent.parent / "file" / "golden_bliss1"
 NAMES = tuple(sorted(path.name.removesuffix(".jsonl.gz") for path in RECORDINGS.iterdir()))
 WITHOUT_FILE = frozenset({"ct", "nosave", "boolean"})
 """Not saved at all, or by a session that gave no file."""
-LOADED = {"as_recorded_x10": (10.0, 0), "flat_out": (0.0, 0), "command_by_command": (0.0, 1)}
+LOADED = {"as_recorded": (1.0, 0), "flat_out": (0.0, 0), "command_by_command": (0.0, 1)}
 
 
 def expected(name: str) -> list[dict[str, Any]]:
@@ -70,6 +70,17 @@ def test_a_scan_of_bliss_1_becomes_the_file_of_the_documentations_script(
         if golden.exists():
             ours = file_of(expected(name)[0], tmp_path / "data")
             assert compare(golden, ours, f"bliss1/{name}/{kind}") == []
+
+
+@pytest.mark.parametrize("name", sorted(WITHOUT_FILE))
+def test_of_a_scan_that_is_not_to_be_saved_there_is_no_file(
+    name: str, start_saver: StartSaver, tmp_path: Path
+) -> None:
+    saver = start_saver(bliss="1", layout="example")
+    assert publish(name, saver.settings.redis_url, tmp_path / "unsaved", speed=1.0) == []
+    save("loopscan", saver, tmp_path / "saved", speed=0.0)
+    assert [path for path in (tmp_path / "unsaved").rglob("*") if path.is_file()] == []
+    assert saver.conductor.status().scans_saved == 1
 
 
 @pytest.mark.parametrize("pace", LOADED)
