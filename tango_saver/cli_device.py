@@ -127,12 +127,12 @@ def _failure(error: SaverError) -> typer.Exit:
 
 
 def _without_nan(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no such number: null stands for it."""
+    """JSON has neither nan nor infinity: null stands for them."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, list):
             return [plain(element) for element in value]
-        return None if isinstance(value, float) and math.isnan(value) else value
+        return None if isinstance(value, float) and not math.isfinite(value) else value
 
     return {name: plain(value) for name, value in values.items()}
 

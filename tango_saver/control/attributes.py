@@ -121,6 +121,28 @@ class ShowingDevice(Device):
         format="%10.1f",
         doc="Free space where the last file is; not a number before the first scan.",
     )
+    DiskTimeLeft = ShownAttribute(
+        lambda shown: shown.status.disk_time_left_s,
+        dtype=float,
+        label="Disk full in",
+        unit="s",
+        format="%10.0f",
+        min_warning="3600",
+        min_alarm="600",
+        doc="Seconds until the disk of the last file is full at the present data rate; infinite"
+        " if nothing is written, not a number before the first scan.",
+    )
+    SecondsToDataLoss = ShownAttribute(
+        lambda shown: shown.status.seconds_to_data_loss,
+        dtype=float,
+        label="Data loss in",
+        unit="s",
+        format="%10.0f",
+        min_warning="120",
+        min_alarm="60",
+        doc="Seconds, at the least, until Redis drops points that are not on disk; infinite if"
+        " none can be lost. ALARM when there is little left.",
+    )
     LastError = ShownAttribute(
         lambda shown: shown.status.last_error,
         dtype=str,

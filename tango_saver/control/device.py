@@ -133,6 +133,22 @@ class TangoSaver(ShowingDevice):
         default_value=_DEFAULTS.flush_period_s,
         doc=_doc("Seconds after which points are visible to readers of the file at the latest."),
     )
+    trim_age = device_property(
+        dtype=float,
+        default_value=_DEFAULTS.trim_age_s,
+        doc=_doc(
+            "Age in seconds below which BLISS's memory tracker drops no point from Redis:"
+            " its protected history. For SecondsToDataLoss."
+        ),
+    )
+    trim_memory = device_property(
+        dtype=float,
+        default_value=_DEFAULTS.trim_memory_percent,
+        doc=_doc(
+            "Percentage of Redis's maxmemory from which on the memory tracker drops points."
+            " For SecondsToDataLoss."
+        ),
+    )
     disk_warning = device_property(
         dtype=float,
         default_value=_DEFAULTS.disk_warning_gb,

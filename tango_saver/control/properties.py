@@ -16,6 +16,8 @@ _PROPERTY_OF_SETTING = {
     "publisher_timeout_s": "publisher_timeout",
     "redis_timeout_s": "redis_timeout",
     "flush_period_s": "flush_period",
+    "trim_age_s": "trim_age",
+    "trim_memory_percent": "trim_memory",
     "disk_warning_gb": "disk_warning",
     "disk_minimum_gb": "disk_minimum",
 }
@@ -39,6 +41,8 @@ class Properties(Protocol):
     publisher_timeout: float
     redis_timeout: float
     flush_period: float
+    trim_age: float
+    trim_memory: float
     disk_warning: float
     disk_minimum: float
     state_directory: str
@@ -101,6 +105,8 @@ def _settings_from(properties: Properties) -> SaverSettings:
         publisher_timeout_s=properties.publisher_timeout,
         redis_timeout_s=properties.redis_timeout,
         flush_period_s=properties.flush_period,
+        trim_age_s=properties.trim_age,
+        trim_memory_percent=properties.trim_memory,
         disk_warning_gb=properties.disk_warning,
         disk_minimum_gb=properties.disk_minimum,
         state_directory=properties.state_directory.strip(),

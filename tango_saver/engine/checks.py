@@ -65,6 +65,8 @@ def _check_numbers(settings: SaverSettings) -> None:
         ("redis_timeout_s", settings.redis_timeout_s, 0.1, 3600),
         ("flush_period_s", settings.flush_period_s, 0.01, 3600),
         ("file_idle_s", settings.file_idle_s, 0, math.inf),
+        ("trim_age_s", settings.trim_age_s, 0, math.inf),
+        ("trim_memory_percent", settings.trim_memory_percent, 0, 100),
         ("disk_warning_gb", settings.disk_warning_gb, 0, math.inf),
         ("disk_minimum_gb", settings.disk_minimum_gb, 0, math.inf),
     )

@@ -17,14 +17,17 @@ from tango_saver.engine.display import View
 from tango_saver.engine.inspection import DiskSeen, Inspected, Inspector
 from tango_saver.engine.ledger import Ledger, RunningScan, refusal
 from tango_saver.engine.listener import Deaf, Heard, Listener, Silent
+from tango_saver.engine.loss_forecast import LossWatch
 from tango_saver.engine.memory import Memory, MemoryKeeper
 from tango_saver.engine.messages import LinkScan, SaveScan
 from tango_saver.engine.pool import WorkerPool
 from tango_saver.engine.recollection import Recollection
+from tango_saver.engine.redis_watch import MemorySeen
 from tango_saver.engine.wording import (
     disk_trouble,
     file_system_trouble,
     listening_trouble,
+    loss_trouble,
     postponed_trouble,
     report_alarms,
     running_trouble,
@@ -81,6 +84,7 @@ class Desk:
         self._draining: set[Listener] = set()
         self._inspector = Inspector(settings, post)
         self._disk_free_gb = float("nan")
+        self._loss_watch = LossWatch(settings, post)
         self._pool = WorkerPool(
             settings,
             on_news=lambda worker, news: post(events.NewsCame(worker, news)),
@@ -107,6 +111,8 @@ class Desk:
         """All that is to be shown now."""
         running = tuple(scan.progress for scan in self._ledger.running.values())
         self._watch_running(running)
+        loss = self._loss_watch.forecast(scan.at_risk for scan in self._ledger.running.values())
+        self._alarms.set("loss", loss_trouble(loss))
         sums = self._ledger.sums()
         return View(
             running=running,
@@ -118,6 +124,7 @@ class Desk:
             fault=self._fault,
             data_rate=self._ledger.data_rate(time.monotonic(), sums.bytes_saved),
             disk_free_gb=self._disk_free_gb,
+            seconds_to_data_loss=loss.seconds,
             workers=len(self._pool),
             worker_restarts=self._restarts,
             unfinished=self._unfinished,
@@ -261,6 +268,10 @@ class Desk:
         self._alarms.set("disk", disk_trouble(event.target, event.free_gb, self._settings))
 
     @handle.register
+    def _(self, event: MemorySeen) -> None:
+        self._loss_watch.saw(event)
+
+    @handle.register
     def _(self, event: events.NewsCame) -> None:
         self._worker_news.take(event.worker, event.news)
 
@@ -392,6 +403,7 @@ class Desk:
         """Have all workers flush, close and leave, and wait for it; the one thing that waits."""
         self._leaving = True
         self._inspector.close()
+        self._loss_watch.close()
         self._pool.leave()
         self._pool.end()
 

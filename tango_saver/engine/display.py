@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -34,6 +35,7 @@ class View:
     fault: str = ""
     data_rate: float = 0.0
     disk_free_gb: float = float("nan")
+    seconds_to_data_loss: float = float("inf")
     workers: int = 0
     worker_restarts: int = 0
     unfinished: int = 0
@@ -151,6 +153,15 @@ class Display:
             data_rate=view.data_rate,
             lag_s=max((scan.lag_s for scan in view.running), default=0.0),
             disk_free_gb=view.disk_free_gb,
+            disk_time_left_s=_disk_time_left_s(view.disk_free_gb, view.data_rate),
+            seconds_to_data_loss=view.seconds_to_data_loss,
             workers=view.workers,
             worker_restarts=view.worker_restarts,
         )
+
+
+def _disk_time_left_s(free_gb: float, rate_mb_s: float) -> float:
+    """Until a disk is full; the data rate is that before compression."""
+    if rate_mb_s <= 0:
+        return free_gb if math.isnan(free_gb) else math.inf
+    return float(round(free_gb * 1e3 / rate_mb_s)) if math.isfinite(free_gb) else free_gb

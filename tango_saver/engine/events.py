@@ -9,6 +9,7 @@ from tango_saver.engine.inspection import DiskSeen, Inspected
 from tango_saver.engine.listener import Deaf, Heard, Listener, Silent
 from tango_saver.engine.messages import News
 from tango_saver.engine.pool import Worker
+from tango_saver.engine.redis_watch import MemorySeen
 from tango_saver.errors import SaverError, WorkerDiedError
 from tango_saver.model.scan import ScanDescription
 
@@ -109,4 +110,5 @@ Event: TypeAlias = (
     | WorkerGone
     | SpareStarted
     | MemoryTrouble
+    | MemorySeen
 )

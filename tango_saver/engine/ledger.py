@@ -6,6 +6,7 @@ import time
 from collections import deque
 from dataclasses import dataclass, field, replace
 
+from tango_saver.engine.loss_forecast import ScanAtRisk
 from tango_saver.engine.messages import LostPoints
 from tango_saver.engine.pool import Worker
 from tango_saver.engine.wording import points_lost
@@ -35,6 +36,8 @@ class RunningScan:
     ending: bool = False
     """StopScan was given."""
     lost: list[LostPoints] = field(default_factory=list)
+    safe_until: float = field(default_factory=time.monotonic)
+    """Everything published before is on disk, or was published before the scan was taken."""
     given_at: float = 0.0
     """On the monotonic clock, when the present worker got it."""
 
@@ -42,6 +45,12 @@ class RunningScan:
     def key(self) -> str:
         """The scan's key."""
         return self.progress.key
+
+    @property
+    def at_risk(self) -> ScanAtRisk:
+        """How far its saving is behind."""
+        label = f"{self.progress.number}_{self.progress.name}"
+        return ScanAtRisk(label, self.safe_until, self.progress.kept_s)
 
     @property
     def target(self) -> str:

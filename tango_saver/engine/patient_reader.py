@@ -54,6 +54,16 @@ class PatientReader:
         return time.monotonic() - self._last_sign
 
     @property
+    def read_until(self) -> float:
+        """Everything that was published before this moment was read; see ``ScanReader``."""
+        return self._reader.read_until
+
+    @property
+    def kept_s(self) -> float:
+        """How long Redis keeps a point by the length of its stream; see ``ScanReader``."""
+        return self._reader.kept_s
+
+    @property
     def publisher_is_lost(self) -> bool:
         """Nothing came for longer than the publisher may take, although Redis answers."""
         timeout_s = self._settings.publisher_timeout_s

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
 
+from tango_saver.engine.loss_forecast import LossForecast
 from tango_saver.errors import ProtocolVersionError, RedisUnreachableError, SaverError
 from tango_saver.model.report import SavingState, ScanProgress, ScanReport
 from tango_saver.model.settings import SaverSettings
@@ -133,6 +134,18 @@ def running_trouble(running: Sequence[ScanProgress]) -> str:
         return ""
     others = f" (and {len(troubled) - 1} more scans)" if len(troubled) > 1 else ""
     return f"{troubled[0].number}_{troubled[0].name}{others}: {troubled[0].error}"
+
+
+def loss_trouble(loss: LossForecast) -> str:
+    """Points that Redis may soon drop before they are saved; empty if there is time enough."""
+    if not loss.urgent:
+        return ""
+    when = f"in {loss.seconds:.0f} s" if loss.seconds else "at any moment"
+    return (
+        f"{loss.label} may lose points {when}: what was published in the last "
+        f"{loss.behind_s:.0f} s is not on disk, and Redis drops its oldest points. Find what holds "
+        "the saving up, or give Redis more memory (maxmemory)"
+    )
 
 
 def file_system_trouble(targets: Sequence[str]) -> str:

@@ -73,6 +73,7 @@ class WorkerNews:
             scan = self._scan_of(worker, progress.key)
             if scan is not None:
                 scan.progress = progress
+                scan.safe_until = max(scan.safe_until, progress.safe_until)
 
     @_take.register
     def _(self, news: LostPoints, worker: Worker) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,6 +16,7 @@ from tango_saver.engine.members import Members
 from tango_saver.engine.messages import LostPoints, News, SaveScan
 from tango_saver.engine.open_targets import OpenTargets
 from tango_saver.engine.patient_reader import PatientReader
+from tango_saver.engine.safe_moment import SafeMoment
 from tango_saver.engine.scan_file import AlreadySavedError
 from tango_saver.engine.scan_files import ScanFiles
 from tango_saver.engine.shared_links import SharedLinks
@@ -83,6 +85,7 @@ class ScanWriter:
         self._links = links
         self._members = Members(settings, targets)
         self._reader: PatientReader | None = None
+        self._safe = SafeMoment()
         self._tally = Tally()
         self._frames = Frames(order.key, self._file)
         self._description: ScanDescription | None = None
@@ -142,6 +145,8 @@ class ScanWriter:
             lag_s=self._lag(),
             warnings=self._all_warnings(),
             error=self._trouble(),
+            safe_until=self._safe.until,
+            kept_s=self._reader.kept_s if self._reader is not None else math.inf,
             notice=self._reader.notice if self._reader is not None else "",
             started_at=order.started_at,
         )
@@ -190,6 +195,7 @@ class ScanWriter:
         self._read_from(self._file.recall())
         while not self._ended and self._reader is not None:
             n_bytes = self._take_all(self._reader.read())
+            self._safe.note(self._reader.read_until, self._file.dirty_since)
             if not self._ended:
                 self._file.check()
                 self._frames.go_on()

@@ -62,6 +62,11 @@ class ScanProgress:
     warnings: tuple[str, ...] = ()
     error: str = ""
     """What the scan waits for and somebody should look at."""
+    safe_until: float = 0.0
+    """Everything that was published before this moment is on disk; on the monotonic clock of
+    the machine, in steps of a few seconds. 0 if that can be said of no moment."""
+    kept_s: float = float("inf")
+    """How long Redis keeps a point by the length of its streams alone; see ``ScanReader``."""
     notice: str = ""
     """What is unusual, and no trouble so far."""
     started_at: float = 0.0

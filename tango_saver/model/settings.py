@@ -44,6 +44,13 @@ class SaverSettings:
     """Points are visible to readers at most about this long after they arrived."""
     file_idle_s: float = 0.0
     """How long a target stays open after its last scan."""
+    trim_age_s: float = 180.0
+    """Age below which BLISS's memory tracker drops no point from Redis, its --protected-history."""
+    trim_memory_percent: float = 80.0
+    """Part of Redis's maxmemory from which on the memory tracker drops points."""
+    shared_session: bool = False
+    """Other instances, perhaps on other hosts, save scans of the same session: each target is
+    claimed in Redis before it is written."""
     disk_warning_gb: float = 10.0
     """Free space below which the state is ALARM."""
     disk_minimum_gb: float = 0.2

@@ -57,6 +57,10 @@ class SaverStatus:
     """Largest lag of the running scans."""
     disk_free_gb: float = float("nan")
     """GB free where the last target lies; NaN before the first scan."""
+    disk_time_left_s: float = float("nan")
+    """Until that disk is full at the present data rate; infinite if nothing is written."""
+    seconds_to_data_loss: float = float("inf")
+    """Until Redis may drop points that are not saved; infinite if none can be lost."""
     workers: int = 0
     """Worker processes alive."""
     worker_restarts: int = 0

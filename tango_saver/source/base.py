@@ -90,6 +90,20 @@ class ScanReader(Protocol):
             DocumentError: the document became unreadable.
         """
 
+    @property
+    def read_until(self) -> float:
+        """Everything that was published before this moment was returned by ``read``.
+
+        On the monotonic clock; 0 as long as that can be said of no moment.
+        """
+
+    @property
+    def kept_s(self) -> float:
+        """How long Redis keeps a point of this scan by the length of its streams alone.
+
+        Infinite if their length is not limited, or it is not known how fast they grow.
+        """
+
     def positions(self) -> Mapping[str, int]:
         """Channel -> index of the next point that ``read`` would return."""
 

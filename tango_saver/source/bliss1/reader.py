@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +23,7 @@ from tango_saver.source.bliss2.wire import (
     read_streams,
     redis_errors,
 )
+from tango_saver.source.read_until import EntryRate, ReadUntil
 
 _CAMERA_WAIT_S = 5.0
 """How long a prepared scan waits for its cameras to say where they save."""
@@ -30,6 +32,8 @@ _SMALL_BITE = 2**20
 """Bytes below which a call of ``read`` goes on while more is waiting."""
 _CHECK_PERIOD_S = 2.0
 """A scan that says nothing may have been deleted: XREAD would wait for ever."""
+_KEPT_ENTRIES = 2048
+"""Of each stream; BLISS 1 drops the oldest beyond that."""
 _STATE_WAIT_S = 0.2
 """BLISS 1.8 tells how a scan ended only in its last state, a moment after its end."""
 
@@ -78,6 +82,8 @@ class Bliss1Reader:
         self._size = 0
         self._more_waits = False
         self._next_check = 0.0
+        self._read_until = ReadUntil()
+        self._rate = EntryRate()
 
     def read(self, timeout_s: float) -> Sequence[Record]:
         """The next records, see ``ScanReader.read``.
@@ -103,6 +109,18 @@ class Bliss1Reader:
             elif time.monotonic() >= deadline:
                 break
         return records
+
+    @property
+    def read_until(self) -> float:
+        """See ``ScanReader.read_until``."""
+        if not self._opened:
+            return self._read_until.before_opening
+        return self._read_until.of(self._pacing.channels)
+
+    @property
+    def kept_s(self) -> float:
+        """How long it takes until an entry is pushed out of its stream by newer ones."""
+        return _KEPT_ENTRIES / self._rate.fastest if self._rate.fastest else math.inf
 
     def positions(self) -> Mapping[str, int]:
         """Channel -> index of the next point that ``read`` would return."""
@@ -143,8 +161,10 @@ class Bliss1Reader:
     def _await_state(self, patience_s: float) -> None:
         if self._prepared_since is not None:
             patience_s = min(patience_s, _CAMERA_PERIOD_S)
+        asked_at = time.monotonic()
         self._xread([], 100, patience_s)
         if self._state is ScanState.CREATED:
+            self._read_until.before_opening = asked_at
             self._check_alive()
 
     def _open(self) -> list[Record]:
@@ -198,9 +218,14 @@ class Bliss1Reader:
         waits = not is_over and (n_groups <= 1 or self._dry_calls >= n_groups)
         if waits and n_groups > 1:
             names, count = self._pacing.channels, 1
+        asked_at = time.monotonic()
         reply = self._xread(names, count, patience_s if waits else 0.0)
         if reply is None:
             return self._drop_culprits()
+        full = {
+            self._by_stream[key].spec.name for key, found in reply.items() if len(found) >= count
+        }
+        self._read_until.read(names, asked_at, full)
         self._dry_calls = 0 if reply else self._dry_calls + 1
         # That END_SCAN was seen in this very call says nothing of the streams in it.
         self._dry_at_end = self._dry_at_end + 1 if is_over and not reply else 0
@@ -217,7 +242,10 @@ class Bliss1Reader:
             records += found
             largest.append((channel.spec.name, size))
             self._size += size * len(entries)
+            self._rate.saw(channel.spec.name, len(entries))
             self._more_waits |= channel.live and len(entries) >= count
+        if not self._more_waits:
+            self._rate.caught_up(self.read_until)
         self._pacing.saw(largest)
         for name, _ in largest:
             if not self._channels[name].live:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +30,7 @@ from tango_saver.source.bliss2.wire import (
     redis_errors,
     states,
 )
+from tango_saver.source.read_until import ReadUntil
 
 _DOCUMENT_WAIT_S = 0.2
 """How long a document is read again that names channels without a stream (yet)."""
@@ -94,6 +96,7 @@ class Bliss2Reader:
         """The last reply ended where it was told to."""
         self._last_sign = time.monotonic()
         self._next_check = 0.0
+        self._read_until = ReadUntil()
 
     def read(self, timeout_s: float) -> Sequence[Record]:
         """The next records, see ``ScanReader.read``.
@@ -119,6 +122,18 @@ class Bliss2Reader:
             elif time.monotonic() >= deadline:
                 break
         return records
+
+    @property
+    def read_until(self) -> float:
+        """See ``ScanReader.read_until``."""
+        if not self._opened:
+            return self._read_until.before_opening
+        return self._read_until.of(self._pacing.channels)
+
+    @property
+    def kept_s(self) -> float:
+        """BLISS >= 2 does not limit the length of a stream."""
+        return math.inf
 
     def positions(self) -> Mapping[str, int]:
         """Channel -> index of the next point that ``read`` would return."""
@@ -159,9 +174,11 @@ class Bliss2Reader:
     def _await_state(self, patience_s: float) -> None:
         if self._incomplete_since is not None:
             patience_s = min(patience_s, _DOCUMENT_PERIOD_S)
+        asked_at = time.monotonic()
         if self._xread([], 1000, patience_s) is None:
             self._drop_culprits()
         elif self._state is ScanState.CREATED:
+            self._read_until.before_opening = asked_at
             self._check_alive()
 
     def _open(self) -> list[Record]:
@@ -214,9 +231,14 @@ class Bliss2Reader:
         waits = self._pacing.n_groups <= 1 or self._dry_calls >= self._pacing.n_groups
         if waits and self._pacing.n_groups > 1:
             names, count = self._pacing.channels, 1
+        asked_at = time.monotonic()
         reply = self._xread(names, count, patience_s if waits else 0.0)
         if reply is None:
             return self._drop_culprits()
+        full = {
+            self._by_stream[key].spec.name for key, found in reply.items() if len(found) >= count
+        }
+        self._read_until.read(names, asked_at, full)
         self._dry_calls = 0 if reply else self._dry_calls + 1
         if not reply and waits:
             return self._silence()
