@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import gevent
 
+from tango_saver.engine.disk_forecast import NO_ROOM, no_room
 from tango_saver.engine.frames import Frames
 from tango_saver.engine.members import Members
 from tango_saver.engine.messages import LostPoints, News, SaveScan
@@ -322,6 +323,8 @@ class ScanWriter:
             self._warnings.append(sentence)
         plan = self._plan_now(description)
         self._tally.expect(name for name in description.channels if name in plan.channels)
+        if not any(known.startswith(NO_ROOM) for known in self._warnings):
+            self._warnings += filter(None, [no_room(description, plan.channels, plan.target)])
         self._frames.expect(description, plan)
         if self._layout != "h5map":
             self._members.expect(description)
