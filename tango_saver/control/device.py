@@ -12,11 +12,12 @@ from tango_saver import __version__
 from tango_saver.control.attributes import ShowingDevice
 from tango_saver.control.events import EventPublisher
 from tango_saver.control.logs import DeviceLogHandler
-from tango_saver.control.properties import configuration_from
+from tango_saver.control.properties import configuration_from, side_configuration_from
 from tango_saver.control.refusals import refusals
 from tango_saver.control.register import SERVER_NAME
 from tango_saver.control.savers import Savers
 from tango_saver.control.shown import Snapshot
+from tango_saver.control.side_work import SideWork
 from tango_saver.errors import SaverError
 from tango_saver.model.settings import SaverSettings
 
@@ -24,7 +25,8 @@ _log = logging.getLogger(__name__)
 _DEFAULTS = SaverSettings()
 
 events = EventPublisher()
-savers = Savers(events.put, events.refresh)
+side_work = SideWork()
+savers = Savers(events.put, events.refresh, side_work.troubles)
 logs = DeviceLogHandler()
 
 
@@ -182,6 +184,32 @@ class TangoSaver(ShowingDevice):
             " the time after which systemd or Starter kills the server."
         ),
     )
+    metrics_port = device_property(
+        dtype=int,
+        default_value=0,
+        doc=_doc(
+            "TCP port that Prometheus reads metrics from, http://host:port/metrics. 0: none."
+            " Devices of the server may share one."
+        ),
+    )
+    log_directory = device_property(
+        dtype=str,
+        default_value="",
+        doc=_doc(
+            "Folder for the log of the server, TangoSaver_<instance>.log, beside the log streams"
+            " of Tango. Empty: no file."
+        ),
+    )
+    log_file_size = device_property(
+        dtype=float,
+        default_value=10.0,
+        doc=_doc("Size in MB at which a new log file is begun."),
+    )
+    log_files = device_property(
+        dtype=int,
+        default_value=10,
+        doc=_doc("Largest number of log files; the oldest is removed."),
+    )
 
     def init_device(self) -> None:
         """Read the properties and work with them; a wrong one is a FAULT, never an exception."""
@@ -191,6 +219,12 @@ class TangoSaver(ShowingDevice):
         try:
             super().init_device()
             self.add_version_info(SERVER_NAME, __version__)
+            instance = tango.Util.instance().get_ds_inst_name()
+            side_work.configure(
+                self.get_name(),
+                side_configuration_from(self, f"{SERVER_NAME}_{instance}.log"),
+                self._saver.snapshot,
+            )
             self._saver.configure(configuration_from(self))
         except Exception as error:  # noqa: BLE001 - what escaped would end the whole server
             self._saver.refuse(_fault(error))

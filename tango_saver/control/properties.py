@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
+from tango_saver.control.log_files import LogPlace
+from tango_saver.control.side_work import SideConfiguration
 from tango_saver.engine.checks import check_settings
 from tango_saver.errors import ConfigurationError
 from tango_saver.model.settings import SaverSettings
 
 _HIGHEST_PORT = 65535
+_SMALLEST_LOG_MB = 0.01
+_FEWEST_LOGS = 2
+"""With a single one nothing would be left at the moment of its exchange."""
 _PROPERTY_OF_SETTING = {
     "publisher_timeout_s": "publisher_timeout",
     "redis_timeout_s": "redis_timeout",
@@ -48,6 +54,10 @@ class Properties(Protocol):
     state_directory: str
     auto_start: bool
     finish_timeout: float
+    metrics_port: int
+    log_directory: str
+    log_file_size: float
+    log_files: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +98,46 @@ def configuration_from(properties: Properties) -> DeviceConfiguration:
         auto_start=properties.auto_start,
         finish_timeout_s=properties.finish_timeout,
     )
+
+
+def side_configuration_from(properties: Properties, log_name: str) -> SideConfiguration:
+    """What a device wishes beside saving, checked.
+
+    Args:
+        properties: of the device.
+        log_name: name of the log file in its folder.
+
+    Raises:
+        ConfigurationError: a value cannot be used; names the property and the cure.
+    """
+    if not 0 <= properties.metrics_port <= _HIGHEST_PORT:
+        raise ConfigurationError(
+            f"Property metrics_port is {properties.metrics_port}",
+            advice=f"Give a port of at most {_HIGHEST_PORT}, or 0 for none, and run Init",
+        )
+    return SideConfiguration(properties.metrics_port, _log_place(properties, log_name))
+
+
+def _log_place(properties: Properties, log_name: str) -> LogPlace | None:
+    directory = properties.log_directory.strip()
+    if not directory:
+        return None
+    if not Path(directory).is_absolute():
+        raise ConfigurationError(
+            f"Property log_directory is {directory!r}",
+            advice="Give an absolute path, or leave it empty for no files, and run Init",
+        )
+    if not _SMALLEST_LOG_MB <= properties.log_file_size < math.inf:
+        raise ConfigurationError(
+            f"Property log_file_size is {properties.log_file_size:g}",
+            advice=f"Give at least {_SMALLEST_LOG_MB:g} MB and run Init",
+        )
+    if properties.log_files < _FEWEST_LOGS:
+        raise ConfigurationError(
+            f"Property log_files is {properties.log_files}",
+            advice=f"Give at least {_FEWEST_LOGS} files and run Init",
+        )
+    return LogPlace(Path(directory) / log_name, properties.log_file_size, properties.log_files)
 
 
 def _settings_from(properties: Properties) -> SaverSettings:

@@ -19,6 +19,7 @@ from tango_saver.control.conductors import Conductors, Seat
 from tango_saver.control.properties import DeviceConfiguration
 from tango_saver.control.scans import SavedScan, find_scan, is_awaited
 from tango_saver.control.shown import Snapshot
+from tango_saver.control.side_work import with_troubles
 from tango_saver.engine.conductor import Conductor
 from tango_saver.errors import ConfigurationError, SaverError
 from tango_saver.model.settings import SaverSettings
@@ -46,6 +47,7 @@ class Saver:
         refresh: told that the snapshot changed otherwise and is to be asked for.
         conductors: of the server.
         own_writers: values of SCAN_SAVING.writer that the class of the device is made for.
+        troubles: what beside the saving does not work, one sentence each; never waits.
     """
 
     def __init__(
@@ -54,11 +56,13 @@ class Saver:
         refresh: Callable[[], None],
         conductors: Conductors,
         own_writers: frozenset[str] = frozenset(),
+        troubles: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self._publish = publish
         self._refresh = refresh
         self._conductors = conductors
         self._own_writers = own_writers
+        self._troubles = troubles
         self._seat: Seat | None = None
         self._purged_at = 0.0
         self._changing = threading.Lock()
@@ -179,8 +183,12 @@ class Saver:
         """Whether a scan that is to be saved on demand is still looked up."""
         return self._conductor is not None and self._conductor.is_asked(key)
 
-    def close(self) -> None:
-        """Take no new scan, finish those running within the configured time, end all processes."""
+    def close(self) -> bool:
+        """Take no new scan, finish those running within the configured time, end all processes.
+
+        Returns:
+            whether all were finished; the others go on when the server is started again.
+        """
         with self._changing:
             configuration = self._configuration
             conductor = self._conductor
@@ -189,12 +197,15 @@ class Saver:
             is_last = self._seat is not None and self._seat.leave()
         timeout_s = configuration.finish_timeout_s if configuration is not None else 0.0
         deadline = time.monotonic() + timeout_s
-        if is_last and conductor is not None and not conductor.shutdown(timeout_s):
+        finished = not is_last or conductor is None or conductor.shutdown(timeout_s)
+        if not finished:
             _log.warning("not all scans were finished within %g s", timeout_s)
         for old in retired:
             old.thread.join(max(0.0, deadline - time.monotonic()))
+            finished = finished and not old.thread.is_alive()
             old.hurry.set()
             old.thread.join()
+        return finished
 
     def _working(self) -> Conductor:
         conductor = self._conductor
@@ -246,7 +257,8 @@ class Saver:
             scans = "1 scan" if n_scans == 1 else f"{n_scans} scans"
             sentence = f"{scans} from before Init being finished with the settings of then."
             status = replace(status, status=f"{status.status}\n{sentence}")
-        return Snapshot(self._settings, status, self._purged_at)
+        shown = with_troubles(status, self._troubles())
+        return Snapshot(self._settings, shown, self._purged_at)
 
     def _ask_beacon(self, configuration: DeviceConfiguration) -> None:
         """Go on without waiting; the conductor is there once Beacon answered. Lock held."""

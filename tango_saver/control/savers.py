@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from tango_saver.control.conductors import Conductors
@@ -20,17 +21,23 @@ class Savers:
     Args:
         publish: takes the name of the device and its new snapshot.
         refresh: takes the name of the device whose snapshot is to be asked for.
+        troubles: takes the name of a device; what beside its saving does not work.
     """
 
     def __init__(
-        self, publish: Callable[[str, Snapshot], None], refresh: Callable[[str], None]
+        self,
+        publish: Callable[[str, Snapshot], None],
+        refresh: Callable[[str], None],
+        troubles: Callable[[str], tuple[str, ...]] = lambda _name: (),
     ) -> None:
         self._publish = publish
         self._refresh = refresh
+        self._troubles = troubles
         self._lock = threading.Lock()
         self._conductors = Conductors()
         self._savers: dict[str, Saver] = {}
         self._farewells: dict[str, threading.Timer] = {}
+        self._all_finished = True
 
     def take(self, device_name: str, own_writers: frozenset[str] = frozenset()) -> Saver:
         """The saver of a device, the same as before a restart of the device.
@@ -49,6 +56,7 @@ class Savers:
                     partial(self._refresh, device_name),
                     self._conductors,
                     own_writers,
+                    partial(self._troubles, device_name),
                 )
             return self._savers[device_name]
 
@@ -60,18 +68,21 @@ class Savers:
             self._farewells[device_name] = farewell
             farewell.start()
 
-    def end_all(self) -> None:
-        """The server ends: finish all running scans within their time, then return."""
+    def end_all(self) -> bool:
+        """The server ends: finish all running scans within their time, then return.
+
+        Returns:
+            whether all were finished, by this call and those before.
+        """
         with self._lock:
             savers, self._savers = tuple(self._savers.values()), {}
             farewells, self._farewells = tuple(self._farewells.values()), {}
         for farewell in farewells:
             farewell.cancel()
-        closing = [threading.Thread(target=saver.close, daemon=True) for saver in savers]
-        for thread in closing:
-            thread.start()
-        for thread in closing:
-            thread.join()
+        with ThreadPoolExecutor(len(savers) or 1) as together:
+            finished = all(list(together.map(Saver.close, savers)))
+        self._all_finished = self._all_finished and finished
+        return self._all_finished
 
     def _end(self, device_name: str) -> None:
         with self._lock:

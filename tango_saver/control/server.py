@@ -8,11 +8,14 @@ from collections.abc import Sequence
 
 from tango.server import run
 
-from tango_saver.control.device import TangoSaver, logs, savers
+from tango_saver.control.device import TangoSaver, logs, savers, side_work
 from tango_saver.control.faces import BlissWriter, NexusWriter
 from tango_saver.control.logs import log_to
 from tango_saver.control.register import SERVER_NAME
 from tango_saver.engine.pool import warm_up
+
+EXIT_UNFINISHED = 3
+"""Scans were not finished within finish_timeout; they go on at the next start."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -20,6 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Args:
         arguments: those of the command line after the program's name.
+
+    Raises:
+        SystemExit: with ``EXIT_UNFINISHED``.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
@@ -32,4 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raises=True,
         )
     finally:
-        savers.end_all()
+        finished = savers.end_all()
+        side_work.close()
+    if not finished:
+        raise SystemExit(EXIT_UNFINISHED)

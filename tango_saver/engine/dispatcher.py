@@ -95,6 +95,8 @@ class Dispatcher:
     def worker_died(self, scans: list[RunningScan], error: WorkerDiedError) -> None:
         """Blame, give up or give again the scans of a worker that is gone."""
         _LOG.error("%s; %d scans go on in another one", error, len(scans))
+        for scan in scans:
+            _LOG.error("scan %s: %s", scan.key, error.fact)
         blamed = [self._on_trial] if self._on_trial in scans else scans
         self._on_trial = None if self._on_trial in scans else self._on_trial
         again = []

@@ -60,6 +60,9 @@ def device(shared_device: SaverDevice, redis_url: str) -> Iterator[SaverDevice]:
         ("auto_start", "perhaps"),
         ("finish_timeout", "-1"),
         ("finish_timeout", "inf"),
+        ("metrics_port", "-1"),
+        ("metrics_port", "70000"),
+        ("log_directory", "logs"),
     ],
 )
 def test_wrong_property_is_a_fault_that_names_it_and_init_recovers(

@@ -15,6 +15,7 @@ from devices import HeldScan, SaverDevice, Subscribe, assert_saved_completely
 
 from tango_saver import __version__
 from tango_saver.control.register import register
+from tango_saver.control.server import EXIT_UNFINISHED
 from tango_saver.demo.processes import SaverServer, TangoDatabase
 
 pytestmark = pytest.mark.tango
@@ -115,7 +116,7 @@ def test_ended_server_waits_for_a_running_scan_no_longer_than_it_may(
 
     process.send_signal(signal.SIGTERM)
 
-    assert process.wait(30) == 0
+    assert process.wait(30) == EXIT_UNFINISHED == 3
     _wait_until_gone(children)
     assert held_scan.key
 
