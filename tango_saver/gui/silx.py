@@ -1,0 +1,29 @@
+"""Whether a file can be opened in silx."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+
+def silx_program() -> str:
+    """Path of the program silx, of this environment or else of PATH; empty if there is none."""
+    beside = Path(sys.executable).parent / "silx"
+    return str(beside) if beside.exists() else shutil.which("silx") or ""
+
+
+def why_not(program: str, file: str) -> str:
+    """Why a file cannot be opened, and what to do; empty if it can.
+
+    Args:
+        program: path of silx, empty if it is not installed.
+        file: empty if none is chosen.
+    """
+    if not program:
+        return "silx is not installed: pip install silx"
+    if not file:
+        return "Choose a file in the list"
+    if not Path(file).exists():
+        return f"{file} is not seen from this machine"
+    return ""
