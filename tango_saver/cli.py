@@ -88,6 +88,9 @@ def serve(
     multivalue_positioners: Annotated[
         bool, typer.Option(help="Channels of one scanned axis or timer share a group.")
     ] = _DEFAULTS.multivalue_positioners,
+    checksums: Annotated[
+        bool, typer.Option(help="Points are stored with a checksum for each chunk.")
+    ] = _DEFAULTS.checksums,
     allowed_root: Annotated[
         list[str] | None,
         typer.Option(help="Folder below which files may be written; may be repeated."),
@@ -121,6 +124,7 @@ def serve(
         layout=layout,
         keepshape=keepshape,
         multivalue_positioners=multivalue_positioners,
+        checksums=checksums,
         allowed_roots=tuple(allowed_root or ()),
         fallback_roots=tuple(fallback_root or ()),
         workers=workers,

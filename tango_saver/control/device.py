@@ -92,6 +92,14 @@ class TangoSaver(ShowingDevice):
             " For the layout nexus."
         ),
     )
+    checksums = device_property(
+        dtype=bool,
+        default_value=_DEFAULTS.checksums,
+        doc=_doc(
+            "Whether points are stored with a checksum (Fletcher32) for each chunk, which HDF5"
+            " verifies whenever they are read."
+        ),
+    )
     data_writers = device_property(
         dtype=(str,),
         default_value=list(_DEFAULTS.data_writers),

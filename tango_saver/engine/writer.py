@@ -82,7 +82,9 @@ class ScanWriter:
         self._tell = tell
         self._file = ScanFiles(order, settings, targets)
         self._layout = settings.layout
-        self._options = LayoutOptions(settings.keepshape, settings.multivalue_positioners)
+        self._options = LayoutOptions(
+            settings.keepshape, settings.multivalue_positioners, settings.checksums
+        )
         self._links = links
         self._members = Members(settings, targets)
         self._reader: PatientReader | None = None

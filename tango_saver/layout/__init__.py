@@ -13,7 +13,7 @@ from tango_saver.layout.h5map import map_of_target, plan_h5map, with_earlier_map
 from tango_saver.layout.moment import Member, Moment
 from tango_saver.layout.nexus import plan_nexus
 from tango_saver.layout.options import LayoutOptions
-from tango_saver.model.plan import FilePlan
+from tango_saver.model.plan import FilePlan, PointKind
 from tango_saver.model.scan import ScanDescription
 
 __all__ = [
@@ -94,4 +94,19 @@ def plan_scan(
     """
     name, sentence = choose_layout(layout_name, description)
     plan = _PLANNERS[name](description, moment, options)
+    if options.checksums:
+        plan = _with_checksums(plan)
     return replace(plan, warnings=(sentence, *plan.warnings)) if sentence else plan
+
+
+def _with_checksums(plan: FilePlan) -> FilePlan:
+    """The plan with a checksum for every chunk of numbers; texts lie outside of their chunks."""
+    streams = {
+        channel: tuple(
+            replace(spec, storage=replace(spec.storage, checksum=spec.kind is PointKind.NUMERIC))
+            for spec in specs
+        )
+        for channel, specs in plan.streams.items()
+    }
+    further = tuple(_with_checksums(part) for part in plan.further)
+    return replace(plan, streams=streams, further=further)

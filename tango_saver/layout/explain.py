@@ -112,8 +112,9 @@ def _shape(shape: Iterable[int | None]) -> str:
 def _storage(storage: Storage) -> str:
     chunk = " x ".join(map(str, storage.chunk))
     name = "no filter" if storage.filter is Filter.NONE else storage.filter.value
+    checksum = ", checksum" if storage.checksum else ""
     reason = f" ({storage.reason})" if storage.reason else ""
-    return f"chunks of {chunk}, {name}{reason}"
+    return f"chunks of {chunk}, {name}{checksum}{reason}"
 
 
 def _all_nodes(plan: FilePlan) -> dict[str, Node]:

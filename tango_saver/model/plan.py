@@ -182,6 +182,8 @@ class Storage:
     filter: Filter = Filter.NONE
     reason: str = ""
     """The rule that decided, one short phrase; shown by ``explain``."""
+    checksum: bool = False
+    """Every full chunk has a checksum (Fletcher32), which readers verify by themselves."""
 
 
 class PointKind(Enum):

@@ -26,6 +26,8 @@ class SaverSettings:
     """In the layout nexus, channels of mesh scans appear on their grid, slow axis first."""
     multivalue_positioners: bool = False
     """In the layout nexus, several channels of one scanned axis or timer share a group."""
+    checksums: bool = False
+    """Points are stored with a checksum (Fletcher32) for each chunk, which HDF5 verifies."""
     data_writers: tuple[str, ...] = ("nexus", "external", "mapping", "hdf5")
     """Values of SCAN_SAVING.writer whose scans are saved; hdf5 is BLISS 1 alone, which then saves
     them itself too, into a file of another name."""

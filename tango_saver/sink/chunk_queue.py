@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from tango_saver.errors import DatasetError
 from tango_saver.model.plan import Filter
+from tango_saver.sink.checksum import with_checksum
 from tango_saver.sink.encoding import encoded_chunk
 from tango_saver.sink.space import FileSpace
 from tango_saver.sink.trouble import HDF5_ERRORS, dataset_trouble
@@ -34,6 +35,8 @@ class ArrayForm:
     fill: npt.NDArray[Any]
     """0-dimensional, of ``dtype``."""
     filter: Filter
+    checksum: bool = False
+    """Behind every chunk that is written for good."""
 
 
 class Receiver(Protocol):
@@ -81,7 +84,7 @@ class ChunkQueue:
         replaces: bool,
     ) -> None:
         """Encode a chunk; never waits for the pool."""
-        work = partial(_encode, block, array.form.filter)
+        work = partial(_encode, block, array.form)
         if self._executor is None:
             future: Future[bytes] = Future()
             try:
@@ -129,5 +132,6 @@ class ChunkQueue:
             array.problem = failure
 
 
-def _encode(block: Callable[[], npt.NDArray[Any]], chosen: Filter) -> bytes:
-    return encoded_chunk(block(), chosen)
+def _encode(block: Callable[[], npt.NDArray[Any]], form: ArrayForm) -> bytes:
+    encoded = encoded_chunk(block(), form.filter)
+    return with_checksum(encoded) if form.checksum else encoded

@@ -25,8 +25,8 @@ from tango_saver.sink.encoding import inner_offsets, whole_chunk
 
 _LARGEST_SLAB = 512 << 20
 """Bytes of the chunks that are not full, per array: a point of absurd size costs its channel."""
-_NO_FILTERS = {Filter.NONE: 0, Filter.DEFLATE: 0b11}
-"""Filter mask of a chunk that no filter was applied to; 0b1 where there is one filter."""
+_N_FILTERS = {Filter.NONE: 0, Filter.DEFLATE: 2}
+"""In HDF5's pipeline, without that of the checksum; 1 where it is none of these."""
 
 
 @dataclass(slots=True)
@@ -123,7 +123,8 @@ class GrowingArray:
     def encoded(self, offset: tuple[int, ...], end: int, encoded: bytes, replaces: bool) -> None:
         """Take a chunk back from the pool."""
         if replaces:
-            if len(encoded) < math.prod(self.form.chunk) * self.form.dtype.itemsize:
+            plain_size = math.prod(self.form.chunk) * self.form.dtype.itemsize
+            if self.form.checksum or len(encoded) < plain_size:
                 self._replacements.append((offset, encoded))
             return
         self._queue.space.require(len(encoded))
@@ -138,7 +139,7 @@ class GrowingArray:
 
     @property
     def _encodes(self) -> bool:
-        return self.form.filter is not Filter.NONE
+        return self.form.filter is not Filter.NONE or self.form.checksum
 
     @property
     def _used(self) -> int:
@@ -224,7 +225,8 @@ class GrowingArray:
         for inner in offsets:
             place = slab.places.get(inner)
             if place is None:
-                mask = _NO_FILTERS.get(self.form.filter, 0b1)
+                n_filters = _N_FILTERS.get(self.form.filter, 1) + self.form.checksum
+                mask = (1 << n_filters) - 1
                 block = self._plain(slab.values, inner)
                 self._dataset.write_direct_chunk((start, *inner), block, mask)
                 stored = self._dataset.get_chunk_info_by_coord((start, *inner))

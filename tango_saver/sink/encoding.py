@@ -86,6 +86,8 @@ def encoded_chunk(block: npt.NDArray[Any], chosen: Filter) -> bytes:
     if chosen is Filter.SHUFFLE:
         return shuffled(block).tobytes()
     plain = np.ascontiguousarray(block)
+    if chosen is Filter.NONE:
+        return plain.tobytes()
     if chosen is Filter.GZIP:
         encoded: bytes = isal_zlib.compress(plain.reshape(-1).view(np.uint8), _LEVEL)
         return encoded

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import h5py
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from h5py import h5d, h5g, h5p, h5s, string_dtype
+from h5py import h5d, h5g, h5p, h5s, h5z, string_dtype
 
 from tango_saver.errors import DatasetError
 from tango_saver.model.plan import Filter, PointKind, StreamDataset
@@ -230,6 +231,7 @@ def _cut(dataset: h5d.DatasetID, form: ArrayForm, queue: ChunkQueue, length: int
     found = dataset.get_create_plist().get_chunk()
     if found != form.chunk or dataset.dtype != form.dtype:
         raise ValueError(f"the dataset has {dataset.dtype} in chunks {found}, not as planned")
+    form = replace(form, checksum=_has_checksum(dataset))
     inner = dataset.shape[1:]
     whole = length // form.chunk[0] * form.chunk[0]
     rest = h5py.Dataset(dataset)[whole:length]
@@ -237,6 +239,13 @@ def _cut(dataset: h5d.DatasetID, form: ArrayForm, queue: ChunkQueue, length: int
     array = GrowingArray(dataset, form, queue, inner)
     array.adopt(whole, rest)
     return array
+
+
+def _has_checksum(dataset: h5d.DatasetID) -> bool:
+    """As it was made, whatever is wanted by now."""
+    properties = dataset.get_create_plist()
+    filters = [properties.get_filter(index)[0] for index in range(properties.get_nfilters())]
+    return h5z.FILTER_FLETCHER32 in filters
 
 
 def _is_dataset(root: h5g.GroupID, path: str) -> bool:
@@ -253,6 +262,7 @@ def _form(spec: StreamDataset) -> ArrayForm:
         spec.storage.chunk,
         fill_value(spec.dtype),
         spec.storage.filter,
+        spec.storage.checksum,
     )
 
 
@@ -261,7 +271,13 @@ def _form_of_lengths(spec: StreamDataset) -> ArrayForm:
     inner = () if spec.shape.count(None) == 1 else (len(spec.shape),)
     dtype = np.dtype(np.int64)
     return ArrayForm(
-        lengths_path(spec), spec.channel, dtype, (rows, *inner), fill_value(dtype), Filter.NONE
+        lengths_path(spec),
+        spec.channel,
+        dtype,
+        (rows, *inner),
+        fill_value(dtype),
+        Filter.NONE,
+        spec.storage.checksum,
     )
 
 
@@ -283,6 +299,8 @@ def _create(
     if form is not None:
         access = _UNCACHED
         _add_filter(properties, form.filter)
+        if form.checksum:
+            properties.set_fletcher32()
         if dtype.kind in "fc":
             properties.set_fill_value(form.fill)
     space = h5s.create_simple(extent, (h5s.UNLIMITED,) * len(extent))

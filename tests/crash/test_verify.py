@@ -160,3 +160,25 @@ def test_what_can_still_be_saved_is_listed(saved: tuple[str, Path], redis_url: s
     assert code == 0
     assert output == f"{key}  test_session  1_ascan  {path}\n"
     assert tango_saver("save", "--redis", redis_url, "--session", "other") == (0, "")
+
+
+def test_a_byte_that_was_changed_is_found_by_its_checksum(
+    recordings: Path, redis_url: str, start_saver: StartSaver, tmp_path: Path
+) -> None:
+    saver = start_saver(checksums=True)
+    saver.reports(replay(recordings / "mca.json.gz", redis_url, tmp_path, speed=0))
+    path = tmp_path / "data.h5"
+    assert compare(GOLDEN / "mca.h5", path, "mca") == []
+    code, output = tango_saver("verify", str(path))
+    assert code == 0, output
+    with h5py.File(path) as file:
+        (entry,) = file
+        names = file[f"{entry}/writer/report/datasets"].asstr()[()]
+        damaged = next(name for name in names if file[name].ndim > 1)
+        place = file[damaged].id.get_chunk_info(0).byte_offset
+    content = bytearray(path.read_bytes())
+    content[place + 3] ^= 1
+    path.write_bytes(content)
+    code, output = tango_saver("verify", str(path))
+    assert code == 1
+    assert f"{damaged} cannot be read" in output
