@@ -14,7 +14,8 @@ import numpy as np
 import psutil
 import pytest
 from cameras import CHANNEL, DATASET, Camera, start_camera
-from file.compare import compare
+from file.compare import compare, extras
+from file.intended_differences import is_added
 from saving import RunningSaver, StartSaver, worker_of
 
 from tango_saver.demo.publisher import replay
@@ -23,6 +24,7 @@ from tango_saver.model.report import ChannelReport, SavingState, ScanReport
 
 FILES = Path(__file__).parent.parent / "file"
 IMAGE = "/12.1/instrument/simcam/image"
+WITH_IMAGES = ("lima_hdf5", "lima_edf", "lima_unsaved", "lima_short", "lima2_hdf5")
 PATIENCE_S = 30.0
 
 
@@ -82,10 +84,8 @@ def of_camera(report: ScanReport) -> ChannelReport:
     return channel
 
 
-@pytest.mark.parametrize("speed", [0, 1], ids=["flat_out", "live"])
-@pytest.mark.parametrize(
-    "recording", ["lima_hdf5", "lima_edf", "lima_unsaved", "lima_short", "lima2_hdf5"]
-)
+@pytest.mark.parametrize("speed", [0, 1], ids=["flat_out", "as_recorded"])
+@pytest.mark.parametrize("recording", WITH_IMAGES)
 def test_recorded_images_are_shown_as_in_the_golden_file(
     recording: str,
     speed: float,
@@ -106,18 +106,21 @@ def test_recorded_images_are_shown_as_in_the_golden_file(
     assert (report.state, report.warnings) == (SavingState.SAVED, ())
     assert [c for c in report.channels if not c.published == c.received == c.on_disk] == []
     golden = golden_with_images(recording, tmp_path / "golden")
-    assert compare(golden, tmp_path / "ours" / "data.h5", recording) == []
+    ours = tmp_path / "ours" / "data.h5"
+    assert compare(golden, ours, recording) == []
+    assert [path for path in extras(golden, ours) if not is_added(recording, path)] == []
 
 
+@pytest.mark.parametrize("speed", [0, 1], ids=["flat_out", "as_recorded"])
 def test_lima2_of_protocol_2_is_shown_through_its_master_file(
-    recordings: Path, redis_url: str, start_saver: StartSaver, tmp_path: Path
+    speed: float, recordings: Path, redis_url: str, start_saver: StartSaver, tmp_path: Path
 ) -> None:
     saver = start_saver()
     keys = replay(
         recordings / "lima2_v2.json.gz",
         redis_url,
         tmp_path,
-        speed=0,
+        speed=speed,
         writer="nexus",
         images=files_of("lima2_v2"),
     )

@@ -78,12 +78,13 @@ def test_a_recorded_scan_becomes_the_file_that_bliss_made(
     assert {path.suffix for path in tmp_path.rglob("*") if "state" not in path.parts} <= {"", ".h5"}
 
 
+@pytest.mark.parametrize("speed", [0, 1], ids=["flat_out", "as_recorded"])
 def test_a_session_that_was_killed_leaves_a_clean_closed_file(
-    recordings: Path, redis_url: str, start_saver: StartSaver, tmp_path: Path
+    speed: float, recordings: Path, redis_url: str, start_saver: StartSaver, tmp_path: Path
 ) -> None:
     saver = start_saver(publisher_timeout_s=1.0)
     source = recordings / "killed.json.gz"
-    keys = replay(source, redis_url, tmp_path, speed=0, writer="nexus", file="data.h5")
+    keys = replay(source, redis_url, tmp_path, speed=speed, writer="nexus", file="data.h5")
     (report,) = saver.reports(keys)
     assert report.end_reason == "PUBLISHER_LOST"
     assert compare(GOLDEN / "killed.h5", tmp_path / "data.h5", "killed") == []
