@@ -95,7 +95,8 @@ def bliss_environment(python: Path, beacon_port: int, tango_port: int) -> dict[s
         "BEACON_HOST": f"localhost:{beacon_port}",
         "TANGO_HOST": f"localhost:{tango_port}",
         "PATH": f"{python.parent}:/usr/bin:/bin",  # Beacon starts its helpers by name
-        "PYTHONPATH": str(HERE / "lab" / "stubs"),
+        # ours is there as after pip install --no-deps
+        "PYTHONPATH": f"{HERE / 'lab' / 'stubs'}:{HERE.parents[1]}",
         "PYTHONWARNINGS": "ignore",
     }
 

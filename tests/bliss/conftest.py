@@ -24,6 +24,8 @@ from tango_saver.control.register import register
 from tango_saver.demo.processes import SaverServer, TangoDatabase
 from tango_saver.demo.redis_server import RedisServer
 
+RESOURCES = Path(__file__).parents[2] / "resources"
+
 
 @pytest.fixture(scope="session")
 def bliss_python() -> Path:
@@ -51,6 +53,11 @@ def beamline(bliss_python: Path, tmp_path_factory: pytest.TempPathFactory) -> It
             "DATA_ROOT": str(data_root),
             "STATE_DIRECTORY": str(state_directory),
         }
+        shell = (RESOURCES / "bliss" / "saver.yml").read_text()
+        (folder / "beacon").mkdir()
+        (folder / "beacon" / "saver.yml").write_text(
+            shell.replace("id00/tango_saver/my_session", DEVICE)
+        )
         with Beacon(bliss_python, folder, data.url, settings.url, names) as beacon:
             yield Beamline(beacon, data.url, data_root)
 
