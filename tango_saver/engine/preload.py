@@ -7,6 +7,7 @@ this process. redis is left out, it has to be imported after gevent has patched 
 from __future__ import annotations
 
 import os
+import signal
 
 # The linear algebra of numpy is of no use to a saver, its threads do not survive a fork.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -19,5 +20,9 @@ import numpy as np
 
 import tango_saver.layout
 import tango_saver.sink.file
+
+# Starter blocks SIGCHLD in the servers that it starts. By that signal the fork server hears that
+# a worker has ended; without it nobody hears, and the server waits for the worker for ever.
+signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 __all__ = ["gevent", "msgspec", "np", "tango_saver"]

@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 import tango
-from devices import HeldScan, SaverDevice, Subscribe, assert_saved_completely
+from devices import HeldScan, SaverDevice, StartDevice, Subscribe, assert_saved_completely
+from waiting import wait_until
 
 from tango_saver import __version__
 from tango_saver.control.register import register
@@ -71,6 +72,35 @@ def test_many_inits_and_restarts_leave_a_working_device(saver_device: SaverDevic
         saver_device.proxy.Start()
 
     saver_device.wait_for_state(_ON)
+
+
+def test_a_server_that_starter_started_with_signals_blocked_ends_when_it_is_told(
+    start_device: StartDevice, redis_url: str
+) -> None:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+    try:
+        device = start_device(session="blocked", redis_url=redis_url)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    device.wait_for_state(_ON)
+    wait_until(lambda: device.proxy.Workers == 1)
+
+    device.admin.Kill()
+
+    process = device.server._process
+    assert process is not None
+    assert process.wait(20) == 0
+
+
+def test_the_log_says_when_the_server_is_ready_and_when_it_has_ended(
+    saver_device: SaverDevice,
+) -> None:
+    name = f"TangoSaver/{saver_device.instance}"
+    assert f"{name} is ready, tango_saver {__version__}" in saver_device.server.log.read_text()
+
+    saver_device.server.stop()
+
+    assert f"{name} has ended" in saver_device.server.log.read_text()
 
 
 @pytest.mark.parametrize("end", ["SIGTERM", "SIGINT", "Kill"])
