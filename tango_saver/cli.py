@@ -209,6 +209,27 @@ def verify(
 
 
 @app.command()
+def seal(
+    files: Annotated[list[Path], typer.Argument(help="Files, or folders of them.")],
+    anyway: Annotated[bool, typer.Option(help="Also files that are not complete.")] = False,
+    undo: Annotated[bool, typer.Option(help="Let sealed files be written again.")] = False,
+) -> None:
+    """Make complete files read-only, with a digest that shows verify every later change."""
+    from tango_saver.engine import sealing  # noqa: PLC0415 - heavy
+
+    sealed = True
+    try:
+        done = sealing.unseal_files(files) if undo else sealing.seal_files(files, anyway=anyway)
+        for one in done:
+            print(one)
+            sealed = sealed and bool(one.done)
+    except SaverError as error:
+        raise _failure(error) from error
+    if not sealed:
+        raise typer.Exit(_EXIT_ERROR)
+
+
+@app.command()
 def save(
     key: Annotated[
         str, typer.Argument(help="Key of the scan; without it, the scans in Redis are listed.")

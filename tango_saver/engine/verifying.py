@@ -11,6 +11,8 @@ from tango_saver.errors import SaverError, ScanNotFoundError, TargetUnusableErro
 from tango_saver.model.records import ChannelFailed, GapFound, PointsArrived, ScanClosed
 from tango_saver.model.settings import SaverSettings
 from tango_saver.sink.completeness import FinishedFile, finished_file
+from tango_saver.sink.seal import changes
+from tango_saver.sink.sealed import is_sealed, sealed_in
 from tango_saver.sink.stored_report import StoredReport
 
 _SILENCE_S = 5.0
@@ -40,15 +42,33 @@ class Verdict:
 
 
 def verify(paths: Iterable[Path], settings: SaverSettings | None = None) -> Iterator[Verdict]:
-    """Verify files, and all files with the ending .h5 in folders.
+    """Verify files, and all files with the ending .h5 in folders, gone ones with a seal too.
 
     Args:
         paths: of files and folders.
         settings: of the Redis that the scans came from; None compares with the reports alone.
     """
-    for path in paths:
-        for file in sorted(path.rglob("*.h5")) if path.is_dir() else [path]:
+    for file in files_in(paths):
+        if is_sealed(file):
+            yield from _verify_seal(file)
+        if file.exists() or not is_sealed(file):
             yield from _verify_file(file, settings)
+
+
+def files_in(paths: Iterable[Path]) -> Iterator[Path]:
+    """Files, and those with the ending .h5 or a seal in folders."""
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        yield from sorted({*path.rglob("*.h5"), *sealed_in(path)})
+
+
+def _verify_seal(path: Path) -> Iterator[Verdict]:
+    """What is wrong with a sealed file; nothing if it is as it was."""
+    findings = changes(path)
+    if findings:
+        yield Verdict(path, findings=tuple(findings))
 
 
 def _verify_file(path: Path, settings: SaverSettings | None) -> Iterator[Verdict]:

@@ -67,7 +67,7 @@ class FinishedFile:
             if dataset.is_virtual:
                 yield from self._absent_sources(dataset)
             else:
-                for first, stop in _blocks(dataset):
+                for first, stop in blocks(dataset):
                     dataset[first:stop]
         except (*HDF5_ERRORS, AttributeError) as error:
             yield f"{path} cannot be read: {first_line(error)}"
@@ -111,7 +111,8 @@ def finished_file(path: Path) -> Iterator[FinishedFile]:
         yield FinishedFile(path, file)
 
 
-def _blocks(dataset: h5py.Dataset) -> Iterator[tuple[int, int]]:
+def blocks(dataset: h5py.Dataset) -> Iterator[tuple[int, int]]:
+    """First row and the one after the last of parts that are read at once."""
     n_rows = dataset.shape[0]
     row_size = max(1, dataset.dtype.itemsize * int(np.prod(dataset.shape[1:], dtype=np.int64)))
     step = max(1, _BLOCK // row_size)

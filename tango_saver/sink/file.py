@@ -25,6 +25,7 @@ from tango_saver.sink.holders import holders
 from tango_saver.sink.nodes import set_attributes
 from tango_saver.sink.rescue import Salvaged, salvage
 from tango_saver.sink.scan import ScanInFile
+from tango_saver.sink.sealed import is_sealed
 from tango_saver.sink.space import FileSpace
 from tango_saver.sink.stored_report import StoredReport, stored_report
 from tango_saver.sink.trouble import HDF5_ERRORS, system_errno, unusable
@@ -85,6 +86,11 @@ class TargetFile:
         new = not path.exists()
         if path.is_dir():
             raise unusable(path, IsADirectoryError(errno.EISDIR, ""), "opened")
+        if is_sealed(path):
+            raise TargetUnusableError(
+                f"{path} is sealed",
+                advice="Nothing is added to it; tango-saver seal --undo opens it again",
+            )
         if not new and not os.access(path, os.W_OK):
             raise unusable(path, PermissionError(errno.EACCES, ""), "opened")
         FileSpace(path).require(0)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tango_saver.errors import TargetForbiddenError, TargetPathError, TargetUnusableError
+from tango_saver.sink.sealed import is_sealed
 
 _LONGEST_NAME = 255
 """Bytes of one name on every file system in use."""
@@ -46,10 +47,12 @@ def check_folder(path: str, allowed_roots: Sequence[str]) -> Path:
 def check_writable(path: Path) -> None:
     """Nothing forbids that the file is written, or made with its folders.
 
+    A sealed file is left to whoever opens it: its scan goes beside it.
+
     Raises:
         TargetForbiddenError: the saver has no right to.
     """
-    place = path
+    place = path.parent if is_sealed(path) else path
     try:
         while not place.exists() and place != place.parent:
             place = place.parent
