@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import socket
 import subprocess
@@ -18,7 +19,7 @@ from saving import RunningSaver, StartSaver, points_in
 
 from tango_saver.demo.publisher import replay
 from tango_saver.model.report import SavingState
-from tango_saver.model.status import SaverState
+from tango_saver.model.status import SaverState, SaverStatus
 
 GOLDEN = Path(__file__).parent.parent / "file" / "golden"
 
@@ -51,7 +52,12 @@ def links_in(path: Path) -> dict[str, str]:
 
 
 def wait_for_links(saver: RunningSaver, path: Path, names: list[str]) -> dict[str, str]:
-    saver.wait_for(lambda _: sorted(links_in(path)) == names)
+    def are_there(_: SaverStatus) -> bool:
+        with contextlib.suppress(OSError):  # the file is being made just now
+            return sorted(links_in(path)) == names
+        return False
+
+    saver.wait_for(are_there)
     return links_in(path)
 
 
