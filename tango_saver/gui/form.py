@@ -13,7 +13,7 @@ from taurus.qt.qtgui.panel import TaurusValue
 
 from tango_saver.control.register import DESCRIPTIONS
 from tango_saver.gui.feed import DeviceFeed
-from tango_saver.gui.panel import SaverPanel
+from tango_saver.gui.panel import SaverPanel, panel_window
 from tango_saver.gui.view import PANEL_ATTRIBUTES, panel_view, summary
 
 
@@ -50,9 +50,7 @@ class SaverSummary(TaurusWidget):
     def open_panel(self) -> None:
         """Show the panel in a window of its own."""
         if self.panel is None:
-            self.panel = SaverPanel()
-            self.panel.setModel(self.getModelName())
-            self.panel.setWindowTitle(f"{self.getModelName()} - tango_saver")
+            self.panel = panel_window(self.getModelName())
         self.panel.show()
         self.panel.raise_()
 

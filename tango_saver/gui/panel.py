@@ -150,6 +150,14 @@ class SaverPanel(TaurusWidget):
         self.resize(900, 680)
 
 
+def panel_window(device: str) -> SaverPanel:
+    """A panel that stands alone."""
+    panel = SaverPanel()
+    panel.setWindowTitle(f"{device} - tango_saver")
+    panel.setModel(device)
+    return panel
+
+
 def _started(program: str, file: str) -> bool:
     """Show a file in silx, which stays when the panel is closed; whether it started."""
     started, _ = Qt.QProcess.startDetached(program, ["view", file], str(Path(file).parent))

@@ -15,13 +15,11 @@ def saver_cmd(device: str) -> None:
         TaurusApplication,
     )
 
-    from tango_saver.gui.panel import SaverPanel  # noqa: PLC0415
+    from tango_saver.gui.panel import panel_window  # noqa: PLC0415
 
     application = TaurusApplication(
         app_name="tango_saver", org_name="tango_saver", cmd_line_parser=None
     )
-    panel = SaverPanel()
-    panel.setWindowTitle(f"{device} - tango_saver")
-    panel.setModel(device)
-    panel.show()
+    window = panel_window(device)
+    window.show()
     sys.exit(application.exec_())

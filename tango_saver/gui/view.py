@@ -12,8 +12,8 @@ from tango_saver.gui.finished import FinishedScan, last_files
 
 PANEL_ATTRIBUTES = (
     "Status", "Session", "RunningScans", "ScanProgress", "FinishedScans", "LastFile",
-    "ScansSaved", "ScansFailed", "PointsLost", "DataRate", "Lag", "DiskFree", "Warnings",
-    "LastError", "State",
+    "ScansSaved", "ScansFailed", "PointsLost", "DataRate", "Lag", "DiskFree", "DiskTimeLeft",
+    "SecondsToDataLoss", "Warnings", "LastError", "State",
 )  # fmt: skip
 """Those whose events the panel listens to. The state is pushed last, hence stands last."""
 
@@ -31,6 +31,11 @@ _BEGINS = frozenset({"OFF", "MOVING", "FAULT"})
 _NOT_LISTENING = "Not listening"
 """What Status says if a scan is saved on demand, without Start."""
 _ENDS = frozenset({"ON", "RUNNING", "ALARM", "FAULT"})
+_SOON_LOST_S = 60.0
+_SOON_FULL_S = 600.0
+"""Those of the alarms of the device."""
+_WORTH_TELLING_S = 86400.0
+_FOR_EVER_S = 100 * 86400.0
 _SMALL_RATE = 0.1
 """In MB/s."""
 _UNKNOWN = "?"
@@ -131,17 +136,40 @@ def _commands(state: str, status: str) -> frozenset[str]:
 
 
 def _figures(values: Values) -> tuple[Figure, ...]:
-    state = str(values.get("State", ""))
-    alarms = " ".join(map(str, values.get("Warnings", ())))
-    is_disk_low = state == "ALARM" and "disk" in alarms.lower()
+    until_loss = values.get("SecondsToDataLoss")
     return (
         Figure("scans saved", _count(values.get("ScansSaved"))),
         _bad_if_any("scans failed", values.get("ScansFailed")),
         _bad_if_any("points lost", values.get("PointsLost")),
         Figure("rate", _rate(values.get("DataRate"))),
         Figure("lag", _number(values.get("Lag"), ".2f", "s")),
-        Figure("disk free", _number(values.get("DiskFree"), ",.1f", "GB"), is_disk_low),
+        _disk(values),
+        Figure("data loss in", _duration(until_loss), is_bad=_is_below(until_loss, _SOON_LOST_S)),
     )
+
+
+def _disk(values: Values) -> Figure:
+    free, left = _number(values.get("DiskFree"), ",.1f", "GB"), values.get("DiskTimeLeft")
+    text = f"{free}, full in {_duration(left)}" if _is_below(left, _WORTH_TELLING_S) else free
+    alarms = " ".join(map(str, values.get("Warnings", ())))
+    is_low = values.get("State") == "ALARM" and "disk" in alarms.lower()
+    return Figure("disk free", text, is_bad=is_low or _is_below(left, _SOON_FULL_S))
+
+
+def _is_below(value: Any, limit: float) -> bool:
+    return isinstance(value, int | float) and value < limit
+
+
+def _duration(seconds: Any) -> str:
+    """In the largest unit that it has two of; a dash for ever."""
+    if not isinstance(seconds, int | float) or math.isnan(seconds):
+        return _UNKNOWN
+    if math.isinf(seconds) or seconds >= _FOR_EVER_S:
+        return "–"  # noqa: RUF001 - a dash, as in tables
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def _bad_if_any(name: str, value: Any) -> Figure:

@@ -45,6 +45,8 @@ _VALUES = {
     "DataRate": 12.34,
     "Lag": 0.2,
     "DiskFree": math.nan,
+    "DiskTimeLeft": math.nan,
+    "SecondsToDataLoss": math.inf,
     "ScansSaved": 1200,
     "ScansFailed": 0,
     "PointsLost": 0,
@@ -105,6 +107,7 @@ def test_numbers_have_their_units_and_what_is_unknown_a_question_mark() -> None:
         "rate": "12.3 MB/s",
         "lag": "0.20 s",
         "disk free": "?",
+        "data loss in": "–",  # noqa: RUF001 - as shown
     }
     slow = panel_view({**_VALUES, "DataRate": 0.0042}).figures
     assert "4.2 kB/s" in {figure.text for figure in slow}
@@ -116,6 +119,8 @@ def test_numbers_have_their_units_and_what_is_unknown_a_question_mark() -> None:
         ({"ScansFailed": 1}, "scans failed"),
         ({"PointsLost": 7}, "points lost"),
         ({"State": "ALARM", "Warnings": ["The disk of /data has 3 GB left"]}, "disk free"),
+        ({"DiskFree": 1.0, "DiskTimeLeft": 500.0}, "disk free"),
+        ({"SecondsToDataLoss": 45.0}, "data loss in"),
     ],
 )
 def test_what_is_bad_is_marked(values: dict[str, object], bad: str) -> None:
@@ -124,6 +129,25 @@ def test_what_is_bad_is_marked(values: dict[str, object], bad: str) -> None:
     marked = [figure.name for figure in panel_view({**_VALUES, **values}).figures if figure.is_bad]
 
     assert marked == [bad]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(45.0, "45 s"), (150.0, "2 min"), (7300.0, "2 h"), (3e5, "3 d"), (1e9, "–")],  # noqa: RUF001
+)
+def test_times_are_told_in_the_unit_that_suits_them(seconds: float, text: str) -> None:
+    figures = panel_view({**_VALUES, "SecondsToDataLoss": seconds}).figures
+
+    assert {figure.name: figure.text for figure in figures}["data loss in"] == text
+
+
+def test_when_the_disk_will_be_full_is_told_within_a_day() -> None:
+    def disk(seconds: float) -> str:
+        values = {**_VALUES, "DiskFree": 73.5, "DiskTimeLeft": seconds}
+        return next(each.text for each in panel_view(values).figures if each.name == "disk free")
+
+    assert disk(7300.0) == "73.5 GB, full in 2 h"
+    assert disk(1e6) == disk(math.inf) == "73.5 GB"
 
 
 @pytest.mark.parametrize(
