@@ -75,6 +75,14 @@ MEASURES = (
         "disk_free_bytes", "Free space where the last file is; NaN before the first scan.",
         lambda s: s.status.disk_free_gb * _GIGA,
     ),
+    Measure(
+        "time_to_full_disk_seconds", "Until that disk is full at the present data rate.",
+        lambda s: s.status.disk_time_left_s,
+    ),
+    Measure(
+        "time_to_data_loss_seconds", "At least; until Redis drops points that are not on disk.",
+        lambda s: s.status.seconds_to_data_loss,
+    ),
     Measure("workers", "Worker processes alive.", lambda s: s.status.workers),
     Measure(
         "worker_restarts", "Worker processes that died and were replaced.",
