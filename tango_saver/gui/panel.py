@@ -132,7 +132,7 @@ class SaverPanel(TaurusWidget):
             top.addWidget(button)
         middle = Qt.QHBoxLayout()
         middle.addWidget(_box("Running scans", self.bars), 1)
-        middle.addWidget(_box("Rate and lag, the last seconds", self.plots), 1)
+        middle.addWidget(_box("Rate and lag", self.plots), 1)
         opening = Qt.QHBoxLayout()
         opening.addWidget(self.reason_label)
         opening.addStretch(1)

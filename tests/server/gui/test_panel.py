@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -168,12 +169,31 @@ def test_file_is_opened_in_silx_by_button_and_by_double_click(
     assert "not installed" in panel.reason_label.text()
 
 
-def test_command_line_and_form_of_taurus_know_the_panel() -> None:
+def _taurus(*arguments: str) -> str:
     program = str(Path(sys.executable).parent / "taurus")
-    commands = subprocess.run([program, "--help"], capture_output=True, text=True, check=True)
-    factories = subprocess.run(
-        [program, "form", "--ls-fact"], capture_output=True, text=True, check=True
+    environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
+    done = subprocess.run(
+        [program, *arguments], capture_output=True, text=True, check=True, env=environment
     )
+    return done.stdout
 
-    assert "  saver " in commands.stdout
-    assert "[*] tango_saver" in factories.stdout
+
+def test_command_line_and_form_of_taurus_know_the_panel() -> None:
+    assert "  saver " in _taurus("--help")
+    assert "[*] tango_saver" in _taurus("form", "--ls-fact")
+
+
+def test_panel_can_be_part_of_a_taurus_gui(
+    application: Any, saver_device: SaverDevice, wait_for: WaitFor
+) -> None:
+    from taurus.qt.qtgui.taurusgui.utils import PanelDescription  # noqa: PLC0415 - may be absent
+
+    guide = Path(__file__).parents[3] / "resources" / "docs" / "taurus.md"
+    example = guide.read_text().split("GUI_NAME")[1].split("```")[0].partition("saver = ")[2]
+    code = example.replace("id00/tango_saver/my_session", saver_device.server.device)
+    panel = eval(code, {"PanelDescription": PanelDescription}).getWidget()  # noqa: S307 - our text
+
+    wait_for(lambda: panel.state_label.text() == "ON")
+
+    panel.setModel(None)
+    application.processEvents()
