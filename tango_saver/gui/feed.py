@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from taurus.external.qt import Qt
 from tango_saver.gui.values import plain
 
 _VALUES = frozenset({TaurusEventType.Change, TaurusEventType.Periodic})
+_CONTACT = "State"
 _GATHERING_MS = 50
 """Events that come together are shown together."""
 
@@ -47,8 +47,12 @@ class DeviceFeed(Qt.QObject):
 
     @property
     def trouble(self) -> str:
-        """Why the values may be old; empty if they are not."""
-        return next(iter(self._troubles.values()), "")
+        """Why the values may be old; empty if they are not.
+
+        Every saver has a state. Another version may lack other attributes, which only leaves
+        these unknown.
+        """
+        return self._troubles.get(_CONTACT, "")
 
     def follow(self, device: str) -> None:
         """Listen to this device and to no other; an empty name to none."""
@@ -90,4 +94,4 @@ def _first_line(error: Any) -> str:
     """What Tango says of an error."""
     reasons = getattr(error, "args", ())
     text = str(getattr(reasons[0], "desc", error)) if reasons else str(error)
-    return text.strip().partition("\n")[0] or time.strftime("no events since %H:%M:%S")
+    return text.strip().partition("\n")[0] or type(error).__name__

@@ -23,7 +23,7 @@ def why_not(program: str, file: str) -> str:
     if not program:
         return "silx is not installed: pip install silx"
     if not file:
-        return "Choose a file in the list"
+        return "No file is chosen"
     if not Path(file).exists():
         return f"{file} is not seen from this machine"
     return ""

@@ -140,6 +140,47 @@ def test_panel_may_be_opened_before_the_server_runs(
     wait_for(lambda: _is_complete(panel) and panel.state_label.text() == "ON")
 
 
+def test_a_server_that_lacks_an_attribute_is_in_contact_all_the_same(
+    application: Any, saver_device: SaverDevice, wait_for: WaitFor
+) -> None:
+    from tango_saver.gui.feed import DeviceFeed  # noqa: PLC0415 - may be absent
+
+    feed = DeviceFeed(("NoSuchAttribute", "State"))
+    feed.follow(saver_device.server.device)
+    wait_for(lambda: set(feed._troubles) == {"NoSuchAttribute"} and "State" in feed.values)
+
+    assert feed.trouble == ""
+    feed.follow("")
+    application.processEvents()
+
+
+def test_refused_command_is_told_in_a_window(
+    application: Any, saver_device: SaverDevice, open_panel: OpenPanel, wait_for: WaitFor
+) -> None:
+    from taurus.external.qt import Qt  # noqa: PLC0415 - may be absent
+
+    panel = open_panel(saver_device.server.device)
+    saver_device.put(workers="many")
+    saver_device.proxy.Init()
+    wait_for(lambda: panel.state_label.text() == "FAULT")
+    told: list[str] = []
+
+    def read_and_close() -> None:
+        window = application.activeModalWidget()
+        if window is not None:
+            told.extend(label.text() for label in window.findChildren(Qt.QLabel))
+            window.close()
+            timer.stop()
+
+    timer = Qt.QTimer()
+    timer.timeout.connect(read_and_close)
+    timer.start(50)
+    panel.buttons["Start"].click()
+
+    wait_for(lambda: told)
+    assert "workers" in " ".join(told)
+
+
 def test_file_is_opened_in_silx_by_button_and_by_double_click(
     saver_device: SaverDevice,
     publish: Publish,
