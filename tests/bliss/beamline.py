@@ -24,8 +24,8 @@ HERE = Path(__file__).parent
 SESSION = "demo"
 DEVICE = "demo/tango_saver/demo"
 SERVER_INSTANCE = "demo"
-_ANSWER_TIMEOUT_S = 60.0
-_PATIENCE_S = 20.0
+_ANSWER_TIMEOUT_S = 240.0
+_PATIENCE_S = 60.0
 
 
 class BlissError(Exception):
@@ -110,6 +110,7 @@ class Beacon(ServerProcess):
         data_redis: URL of the Redis server that scans are published in.
         settings_redis: URL of the one that keeps the settings of the session.
         names: what the configuration needs to know, by placeholder.
+        lab: folder whose ``beacon`` is the configuration.
     """
 
     def __init__(
@@ -119,10 +120,11 @@ class Beacon(ServerProcess):
         data_redis: str,
         settings_redis: str,
         names: Mapping[str, str],
+        lab: Path = HERE / "lab",
     ) -> None:
         configuration = folder / "beacon"
-        for source in (HERE / "lab" / "beacon").rglob("*"):
-            target = configuration / source.relative_to(HERE / "lab" / "beacon")
+        for source in (lab / "beacon").rglob("*"):
+            target = configuration / source.relative_to(lab / "beacon")
             if source.is_file() and source.suffix in {".yml", ".py"}:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_text(Template(source.read_text()).substitute(names))
