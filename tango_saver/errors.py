@@ -12,6 +12,7 @@
     ├── SinkError                 the file
     │   ├── TargetPathError       relative, with "..", or outside the allowed roots
     │   ├── TargetLockedError     another process holds the file
+    │   ├── ClaimLostError        another instance has taken it over
     │   ├── TargetUnusableError   not HDF5, no permission, no space
     │   │   ├── TargetAwayError       now, but perhaps not for ever
     │   │   ├── TargetForbiddenError
@@ -101,6 +102,10 @@ class TargetPathError(SinkError):
 
 class TargetLockedError(SinkError):
     """Another process holds the target open."""
+
+
+class ClaimLostError(SinkError):
+    """Another instance has taken the target over: this one writes nothing more of it."""
 
 
 class TargetUnusableError(SinkError):

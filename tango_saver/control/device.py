@@ -120,6 +120,15 @@ class TangoSaver(ShowingDevice):
             " that can be, the file gets the same path."
         ),
     )
+    shared_session = device_property(
+        dtype=bool,
+        default_value=_DEFAULTS.shared_session,
+        doc=_doc(
+            "Whether several servers, on as many hosts, save the scans of this session together:"
+            " each file has one of them at a time, and if that one is gone another goes on."
+            " The same for all of them, like the session."
+        ),
+    )
     workers = device_property(
         dtype=int,
         default_value=_DEFAULTS.workers,

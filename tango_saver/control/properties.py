@@ -44,6 +44,7 @@ class Properties(Protocol):
     data_writers: Sequence[str]
     allowed_roots: Sequence[str]
     fallback_roots: Sequence[str]
+    shared_session: bool
     workers: int
     publisher_timeout: float
     redis_timeout: float
@@ -153,6 +154,7 @@ def _settings_from(properties: Properties) -> SaverSettings:
         data_writers=_lines(properties.data_writers),
         allowed_roots=_lines(properties.allowed_roots),
         fallback_roots=_lines(properties.fallback_roots),
+        shared_session=properties.shared_session,
         workers=properties.workers,
         publisher_timeout_s=properties.publisher_timeout,
         redis_timeout_s=properties.redis_timeout,

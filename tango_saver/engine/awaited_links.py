@@ -66,11 +66,17 @@ class AwaitedLinks:
             for awaited in self._awaited.values()
         )
 
-    def tick(self) -> None:
-        """Give out what is due; to be called regularly."""
+    def tick(self, permits: Callable[[str], bool]) -> None:
+        """Give out what is due; to be called regularly.
+
+        Args:
+            permits: whether a target may be written now.
+        """
         now = time.monotonic()
         for awaited in self._awaited.values():
-            if awaited.worker is None and now >= awaited.due_at:
+            if awaited.worker is not None or now < awaited.due_at:
+                continue
+            if permits(awaited.order.target):
                 awaited.due_at = now + _RETRY_S
                 try:
                     worker = self._pool.worker_for(awaited.order.target)

@@ -19,10 +19,11 @@ from tango_saver.engine.ledger import Ledger, RunningScan, refusal
 from tango_saver.engine.listener import Deaf, Heard, Listener, Silent
 from tango_saver.engine.loss_forecast import LossWatch
 from tango_saver.engine.memory import Memory, MemoryKeeper
-from tango_saver.engine.messages import LinkScan, SaveScan
+from tango_saver.engine.messages import LinkScan, LostPoints, SaveScan
 from tango_saver.engine.pool import WorkerPool
 from tango_saver.engine.recollection import Recollection
 from tango_saver.engine.redis_watch import MemorySeen
+from tango_saver.engine.sharing import Hands, Sharing
 from tango_saver.engine.wording import (
     disk_trouble,
     file_system_trouble,
@@ -102,6 +103,19 @@ class Desk:
         )
         self._unfinished = 0
         self._leaving = False
+        self._sharing = Sharing(
+            settings,
+            self._ledger,
+            self._pool,
+            Hands(
+                dispatch=self._dispatcher.dispatch,
+                recover=self._recover,
+                finish=self._finish,
+                alarm=lambda sentence: self._alarms.set("claims", sentence),
+                takes=self._takes_over,
+            ),
+            lambda news: post(events.ClaimsChanged(news)),
+        )
         for order in memory.running:
             self._recover(order)
 
@@ -141,7 +155,8 @@ class Desk:
         self._dispatcher.tick()
         if self._leaving:
             return
-        self._links.tick()
+        self._links.tick(self._sharing.permits)
+        self._sharing.tick(self._pool.owns)
         self._alarms.set("links", self._links.sentence)
         targets = [order.target for order in self._postponed.values()]
         self._alarms.set("postponed", postponed_trouble(targets))
@@ -171,11 +186,13 @@ class Desk:
     def _(self, event: events.ListeningBegan) -> None:
         self._listening_ended()
         self._listener = event.listener
+        self._sharing.listens(goes_on=True)
         self._recollection.listens()
         self._keep_spare()
 
     @handle.register
     def _(self, event: events.ListeningEnded) -> None:
+        self._sharing.listens(goes_on=False)
         self._recollection.stops(by_user=event.by_user)
         self._listening_ended()
         self._heard_all()
@@ -235,7 +252,7 @@ class Desk:
         announcement = ScanAnnouncement(
             scan.key, "", scan.session, scan.name, scan.number, scan.saved, scan.writer, scan.target
         )
-        self._take(announcement)
+        self._take(announcement, again=True)
 
     @handle.register
     def _(self, event: events.Undescribed) -> None:
@@ -259,7 +276,7 @@ class Desk:
         scan.wanted = event.target
         scan.progress = replace(scan.progress, target=event.target, checked=True)
         self._inspector.watch(event.target)
-        self._dispatcher.dispatch(scan)
+        self._sharing.dispatch(scan)
         self._keep_spare()
 
     @handle.register
@@ -274,6 +291,13 @@ class Desk:
     @handle.register
     def _(self, event: events.NewsCame) -> None:
         self._worker_news.take(event.worker, event.news)
+        if isinstance(event.news, LostPoints) and event.news.key in self._ledger.running:
+            self._sharing.changed(self._ledger.running[event.news.key])
+
+    @handle.register
+    def _(self, event: events.ClaimsChanged) -> None:
+        if not self._leaving:
+            self._sharing.take(event.news)
 
     @handle.register
     def _(self, event: events.WorkerGone) -> None:
@@ -325,7 +349,15 @@ class Desk:
             and self.choice.takes(scan.session, scan.writer)
         )
 
-    def _take(self, announced: ScanAnnouncement) -> None:
+    def _takes_over(self, order: SaveScan) -> bool:
+        """Whether a scan that another instance has left is for this one."""
+        return (
+            self._listener is not None
+            and self._settings.session in ("*", order.session)
+            and order.key not in self._postponed
+        )
+
+    def _take(self, announced: ScanAnnouncement, *, again: bool = False) -> None:
         if announced.key in self._ledger.running or self._leaving:
             return
         self._postponed.pop(announced.key, None)
@@ -339,7 +371,7 @@ class Desk:
             started_at=time.time(),
             checked=False,
         )
-        scan = RunningScan(progress)
+        scan = RunningScan(progress, again=again)
         self._ledger.running[announced.key] = scan
         if not announced.target:
             error = TargetPathError(
@@ -377,6 +409,7 @@ class Desk:
 
     def _finish(self, scan: RunningScan, report: ScanReport) -> None:
         self._ledger.finish(report)
+        self._sharing.finished(scan, report)
         self._dispatcher.ended(scan)
         if report.entries and report.target != scan.target:
             self._links.add(LinkScan(scan.key, scan.target, report.target, report.entries))
@@ -416,5 +449,6 @@ class Desk:
         self._ledger.running.clear()
         self._listener = None
         self._draining.clear()
+        self._sharing.close()
         self._recollection.close()
         return not self._unfinished

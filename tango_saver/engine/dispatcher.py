@@ -35,6 +35,8 @@ def order_for(scan: RunningScan) -> SaveScan:
         started_at=progress.started_at,
         lost=tuple(scan.lost),
         warnings=progress.warnings,
+        fence=scan.fence,
+        displaced=scan.displaced,
     )
 
 

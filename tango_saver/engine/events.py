@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from tango_saver.engine.claims import ClaimNews
 from tango_saver.engine.inspection import DiskSeen, Inspected
 from tango_saver.engine.listener import Deaf, Heard, Listener, Silent
 from tango_saver.engine.messages import News
@@ -93,6 +94,13 @@ class MemoryTrouble:
     sentence: str
 
 
+@dataclass(frozen=True, slots=True)
+class ClaimsChanged:
+    """Something is to be known of the claims."""
+
+    news: ClaimNews
+
+
 Event: TypeAlias = (
     ListeningBegan
     | ListeningEnded
@@ -109,6 +117,7 @@ Event: TypeAlias = (
     | NewsCame
     | WorkerGone
     | SpareStarted
+    | ClaimsChanged
     | MemoryTrouble
     | MemorySeen
 )

@@ -38,6 +38,12 @@ class RunningScan:
     lost: list[LostPoints] = field(default_factory=list)
     safe_until: float = field(default_factory=time.monotonic)
     """Everything published before is on disk, or was published before the scan was taken."""
+    fence: int = 0
+    """Number of the claim to the target; 0 without one."""
+    displaced: str = ""
+    """Machine of an instance that had the target before and may still have it open."""
+    again: bool = False
+    """It was asked for, saved already or not."""
     given_at: float = 0.0
     """On the monotonic clock, when the present worker got it."""
 
@@ -109,7 +115,7 @@ class Ledger:
         failed = report.state is SavingState.FAILED
         sums = self._sums
         self._sums = Sums(
-            scans_saved=sums.scans_saved + (not failed),
+            scans_saved=sums.scans_saved + (report.state is SavingState.SAVED),
             scans_failed=sums.scans_failed + failed,
             points_saved=sums.points_saved + report.points_saved,
             points_lost=sums.points_lost + points_lost(report),

@@ -46,6 +46,10 @@ class SaveScan(msgspec.Struct, frozen=True, tag=True):
     """The target that BLISS asked for, if the scan has to go to another file."""
     again: bool = False
     """Also if the file says that it has all of it: it was found to differ."""
+    fence: int = 0
+    """Number of the claim to the target; 0 if nobody else could write it."""
+    displaced: str = ""
+    """Machine of an instance that had the target before and may still have it open."""
 
 
 class LinkScan(msgspec.Struct, frozen=True, tag=True):
@@ -65,11 +69,27 @@ class EndScan(msgspec.Struct, frozen=True, tag=True):
     key: str
 
 
+class RenewLease(msgspec.Struct, frozen=True, tag=True):
+    """Files may be written until then."""
+
+    until: float
+    """See ``boot_time``."""
+
+
+class LoseTarget(msgspec.Struct, frozen=True, tag=True):
+    """Another instance writes this target: never touch it again under this claim."""
+
+    target: str
+    fence: int
+    name: str
+    """Of that instance."""
+
+
 class Leave(msgspec.Struct, frozen=True, tag=True):
     """Flush and close every file, keep the journals, exit."""
 
 
-Order: TypeAlias = Configure | SaveScan | LinkScan | EndScan | Leave
+Order: TypeAlias = Configure | SaveScan | LinkScan | EndScan | RenewLease | LoseTarget | Leave
 
 
 class ProgressMade(msgspec.Struct, frozen=True, tag=True):

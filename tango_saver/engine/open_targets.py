@@ -13,8 +13,10 @@ import gevent
 from gevent.event import Event
 from gevent.lock import RLock
 
-from tango_saver.errors import SaverError, SinkError, TargetUnusableError
+from tango_saver.engine.lease import Lease, this_machine
+from tango_saver.errors import ClaimLostError, SaverError, SinkError, TargetUnusableError
 from tango_saver.model.settings import SaverSettings
+from tango_saver.sink.displacing import displace, may_be_open
 from tango_saver.sink.file import TargetFile
 from tango_saver.sink.journal import Journal
 from tango_saver.sink.rescue import damage
@@ -34,15 +36,17 @@ class OpenTarget:
         path: of the file.
         file: open.
         period_s: how long an appended point may stay invisible.
+        lease: nothing is written while it does not hold.
     """
 
-    def __init__(self, path: Path, file: TargetFile, period_s: float) -> None:
+    def __init__(self, path: Path, file: TargetFile, period_s: float, lease: Lease) -> None:
         self.path = path
         self.file = file
         self.users = 0
         self.newest_rank = 0.0
         """Of the scans that were finished since the file was opened."""
         self._period_s = period_s
+        self._lease = lease
         self._lock = RLock()
         self._listeners: list[Callable[[], None]] = []
         self._dirty = Event()
@@ -53,14 +57,30 @@ class OpenTarget:
 
     @contextmanager
     def use(self) -> Iterator[TargetFile]:
-        """The file, for this greenlet alone.
+        """The file, for this greenlet alone, once it may be written.
 
         Raises:
+            ClaimLostError: another instance writes it.
             SinkError: what a flush in the background met.
         """
-        with self._lock:
-            self.check()
-            yield self.file
+        while True:
+            self._lease.wait(lambda: self._error)
+            with self._lock:
+                self.check()
+                if self._lease.holds:
+                    yield self.file
+                    return
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it may be written now, and so what lies beside it."""
+        return self._lease.holds and not isinstance(self._error, ClaimLostError)
+
+    def lose(self, error: ClaimLostError) -> None:
+        """Write nothing more, not even by closing it."""
+        self._closed, self._error = True, error
+        self._flusher.kill(block=False)
+        self.file.abandon(error.fact)
 
     def check(self) -> None:
         """Raise what a flush in the background met.
@@ -111,7 +131,9 @@ class OpenTarget:
         with self._lock:
             self._closed = True
             self._flusher.kill(block=False)
-            self.file.close()
+            self._lease.wait(lambda: self._error)
+            if not isinstance(self._error, ClaimLostError):
+                self.file.close()
 
     def refuse(self) -> None:
         """Close, whatever there is to be written, and let nobody use it any more."""
@@ -119,6 +141,9 @@ class OpenTarget:
             self._closed = True
             self._flusher.kill(block=False)
             try:
+                if not self._lease.holds:
+                    self.file.abandon("the server ends while its claims are not renewed")
+                    return
                 if self._error is None:
                     self.flush()
                 self.file.close()
@@ -131,6 +156,7 @@ class OpenTarget:
             self._dirty.wait()
             due = self._dirty_since + self._period_s - time.monotonic()
             gevent.sleep(max(due, pause, 0.0))
+            self._lease.wait(lambda: self._closed)
             started = time.monotonic()
             try:
                 with self._lock:
@@ -155,14 +181,22 @@ class OpenTargets:
         settings: flush period and how long an unused file stays open.
         executor: where chunks are deflated.
         on_close: called with the path of each file that is not held any more.
+        lease: nothing is written while it does not hold; None if nobody else could write.
     """
 
     def __init__(
-        self, settings: SaverSettings, executor: Executor, on_close: Callable[[str], None]
+        self,
+        settings: SaverSettings,
+        executor: Executor,
+        on_close: Callable[[str], None],
+        lease: Lease | None = None,
     ) -> None:
         self._settings = settings
         self._executor = executor
         self._on_close = on_close
+        self.lease = lease or Lease(shared=False)
+        self._lost: dict[Path, ClaimLostError] = {}
+        self._secured: set[tuple[Path, int]] = set()
         self._open: dict[Path, OpenTarget] = {}
         self._opening = RLock()
 
@@ -179,17 +213,64 @@ class OpenTargets:
             the file, and what had to be done to open it, a sentence; empty if nothing.
 
         Raises:
+            ClaimLostError: another instance writes it.
             TargetLockedError: another process holds it.
             TargetUnusableError: it cannot be opened.
         """
         with self._opening:
+            self.check(path)
             target, rescue = self._open.get(path), ""
             if target is None:
                 file, rescue = self._open_file(path)
-                target = OpenTarget(path, file, self._settings.flush_period_s)
+                target = OpenTarget(path, file, self._settings.flush_period_s, self.lease)
                 self._open[path] = target
             target.users += 1
             return target, rescue
+
+    def check(self, path: Path) -> None:
+        """Return once something may be done to a file, or to what lies beside it.
+
+        Raises:
+            ClaimLostError: another instance writes it.
+        """
+        self.lease.wait(lambda: path in self._lost)
+        if path in self._lost:
+            error = self._lost[path]
+            raise ClaimLostError(error.fact, advice=error.advice)
+
+    def lose(self, path: Path, error: ClaimLostError) -> None:
+        """Another instance writes this file: it is left as it is, open or not."""
+        self._lost[path] = error
+        target = self._open.pop(path, None)
+        if target is not None:
+            target.lose(error)
+            self._on_close(str(path))
+
+    def regain(self, path: Path) -> None:
+        """There is a new claim to a file that was lost."""
+        self._lost.pop(path, None)
+
+    def secure(self, path: Path, fence: int, machine: str) -> None:
+        """Take a file away from the instance that had it before; once for each claim.
+
+        Args:
+            path: of the file.
+            fence: number of our claim.
+            machine: of that instance, which may still have the file open; empty if there is none.
+
+        Raises:
+            ClaimLostError: another instance writes it.
+            TargetUnusableError: it cannot be taken away now.
+        """
+        if not machine or (path, fence) in self._secured:
+            return
+        with self._opening:
+            self.check(path)
+            held = path not in self._open and path.exists()
+            if held and (machine != this_machine() or may_be_open(path)):
+                _LOG.warning("%s is replaced by a copy of itself: %s has it open", path, machine)
+                self._executor.submit(displace, path).result()
+            self._secured.add((path, fence))
 
     def find(self, path: Path) -> OpenTarget | None:
         """The open file, without a claim to it; None if it is not open here."""
@@ -260,11 +341,14 @@ class OpenTargets:
         with self._opening:
             if target.users:
                 return
-            self._open.pop(target.path, None)
+            present = self._open.get(target.path) is target
+            if present:
+                del self._open[target.path]
             try:
                 target.close()
             finally:
-                self._on_close(str(target.path))
+                if present:
+                    self._on_close(str(target.path))
 
     def refuse_all(self) -> None:
         """Flush and close everything; whoever still wants to write is refused."""

@@ -21,7 +21,7 @@ from tango_saver.engine.open_targets import OpenTargets
 from tango_saver.engine.places import files_for, folders_for
 from tango_saver.engine.shared_links import SharedLinks
 from tango_saver.engine.writer import ScanWriter
-from tango_saver.errors import SinkError, TargetAwayError
+from tango_saver.errors import ClaimLostError, SinkError, TargetAwayError
 from tango_saver.model.report import ScanProgress, ScanReport
 from tango_saver.model.settings import SaverSettings
 from tango_saver.sink.availability import Place, why_not
@@ -71,6 +71,7 @@ class PersistentScan:
         self._before: Place | None = None
         self._writer: ScanWriter | None = None
         self._end_asked = False
+        self._lost: ClaimLostError | None = None
         self._trouble = ""
         self._failures = 0
         self._troubled_since = 0.0
@@ -81,23 +82,42 @@ class PersistentScan:
         if self._writer is not None:
             self._writer.end()
 
+    @property
+    def order(self) -> SaveScan:
+        """Which scan, and what the next attempt has to know."""
+        return self._order
+
+    @property
+    def lost(self) -> bool:
+        """Another instance goes on with the scan."""
+        return self._lost is not None
+
+    def lose(self, error: ClaimLostError) -> None:
+        """Another instance goes on with the scan; nothing more of it is written here."""
+        self._lost = error
+        for path in {self._wanted, self._place}:
+            self._bench.targets.lose(path, error)
+        self.end()
+
     def progress(self) -> ScanProgress | None:
         """Where it stands; None before the first attempt."""
         if self._writer is None:
             return None
         progress = self._writer.progress()
-        return replace(progress, error=self._trouble) if self._trouble else progress
+        trouble = self._trouble or self._bench.targets.lease.trouble
+        return replace(progress, error=trouble) if trouble else progress
 
     def run(self) -> ScanReport:
         """Save the scan to its end."""
         self._find_earlier_attempt()
+        self._bench.targets.regain(self._place)
         if self._before is None:
             reason = why_not(self._place, self._least_free)
             if reason:
                 self._take_next_root(reason)
         while True:
             report, trouble = self._attempt()
-            if trouble is None or self._bench.ends():
+            if trouble is None or self.lost or self._bench.ends():
                 return report
             if not self._find_a_way(trouble):
                 return report

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Protocol
 
 from tango_saver.engine import worker as worker_process
-from tango_saver.engine.messages import Configure, Leave, News, decode_news
+from tango_saver.engine.messages import Configure, Leave, News, Order, decode_news
 from tango_saver.engine.outbox import Outbox
 from tango_saver.errors import EngineError, WorkerDiedError
 from tango_saver.model.settings import SaverSettings
@@ -172,6 +172,20 @@ class WorkerPool:
         self._owners = {
             target: owner for target, owner in self._owners.items() if owner is not worker
         }
+
+    def owns(self, target: str) -> bool:
+        """Whether a worker has the target, or is about to."""
+        return target in self._owners
+
+    def tell_all(self, order: Order) -> None:
+        """Tell every worker."""
+        for worker in self._workers:
+            worker.outbox.put(order)
+
+    @property
+    def any_alive(self) -> bool:
+        """Whether a process has not ended yet."""
+        return any(worker.process.exitcode is None for worker in self._workers)
 
     def leave(self) -> None:
         """Tell all workers to flush, close and exit."""

@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 from multiprocessing.connection import Connection
+from pathlib import Path
 
 import gevent
 from gevent.event import Event
@@ -14,15 +15,18 @@ from gevent.socket import wait_read
 from tango_saver.engine.awaited_links import link_scan
 from tango_saver.engine.cooperative import CooperativeExecutor
 from tango_saver.engine.forwarding import forward_logging
+from tango_saver.engine.lease import Lease
 from tango_saver.engine.messages import (
     Configure,
     EndScan,
     Exhausted,
     Leave,
     LinkScan,
+    LoseTarget,
     News,
     Order,
     ProgressMade,
+    RenewLease,
     SaveScan,
     ScanEnded,
     TargetClosed,
@@ -32,7 +36,7 @@ from tango_saver.engine.open_targets import OpenTargets
 from tango_saver.engine.outbox import Outbox
 from tango_saver.engine.persistence import Bench, PersistentScan
 from tango_saver.engine.shared_links import SharedLinks
-from tango_saver.errors import EngineError
+from tango_saver.errors import ClaimLostError, EngineError
 from tango_saver.model.report import ScanProgress
 from tango_saver.model.settings import SaverSettings
 from tango_saver.sink.file import unclosed
@@ -74,6 +78,7 @@ class SavingProcess:
             CooperativeExecutor(threads),
             # Behind the report of the scan that closed it: a target with a running scan is kept.
             lambda path: gevent.spawn(self._tell, TargetClosed(path)),
+            Lease(shared=settings.shared_session),
         )
         self._bench = Bench(
             settings,
@@ -120,20 +125,36 @@ class SavingProcess:
                     writer = self._writers.get(order.key)
                     if writer is not None:
                         writer.end()
+                case RenewLease(until):
+                    self._targets.lease.renew(until)
+                case LoseTarget():
+                    self._lose(order)
                 case _:
                     self._leave.set()
                     return
 
     def _save(self, order: SaveScan) -> None:
-        if order.key in self._writers:
-            return
+        while order.key in self._writers:
+            if not self._writers[order.key].lost:
+                return
+            gevent.sleep(_PROGRESS_S)  # it was lost, and is ours again
+        self._targets.regain(Path(order.target))
         writer = PersistentScan(order, self._bench)
         self._writers[order.key] = writer
         report = writer.run()
         del self._writers[order.key]
         self._told.pop(order.key, None)
-        if not self._leaving:
+        if not self._leaving and not writer.lost:
             self._tell(ScanEnded(report))
+
+    def _lose(self, order: LoseTarget) -> None:
+        error = ClaimLostError(
+            f"{order.name} has taken {order.target} over", advice="It goes on there"
+        )
+        self._targets.lose(Path(order.target), error)
+        for writer in tuple(self._writers.values()):
+            if writer.order.target == order.target and writer.order.fence <= order.fence:
+                writer.lose(error)
 
     def _link(self, order: LinkScan) -> None:
         self._tell(link_scan(order, self._targets, self._ends))

@@ -351,6 +351,8 @@ class ScanFile:
     def _flushed(self) -> None:
         """Everything appended so far is on disk; called while the file is ours."""
         self.rows_visible, self.bytes_visible, self.dirty_since = self._rows, self._bytes, 0.0
+        if self._target is not None and not self._target.is_ours:
+            return  # the journal is that of the instance that goes on with the scan
         if self._journal is not None and self._scan is not None:
             with suppress(SinkError):
                 # A journal that cannot be written costs a crash's recovery, not the scan.

@@ -125,6 +125,7 @@ class ScanFiles:
         Raises:
             SinkError: see ``ScanFile.open``.
         """
+        self._secure(self._own_path)
         # What an earlier attempt added at its end is made again from the beginning.
         late = Journal.path_for(Path(self._order.target), self._late_key)
         late.unlink(missing_ok=True)
@@ -141,6 +142,7 @@ class ScanFiles:
         Raises:
             SinkError: the file cannot be written.
         """
+        self._secure(self._own_path)
         return self._own.abandon(end_reason, sentence)
 
     def append(self, channel: str, first: int, points: Points) -> None:
@@ -291,6 +293,15 @@ class ScanFiles:
         self._own.release()
 
     @property
+    def _own_path(self) -> Path:
+        return self._paths[self._order.target]
+
+    def _secure(self, path: Path) -> None:
+        """No other instance writes the file from now on, whatever it believes."""
+        self._targets.check(path)
+        self._targets.secure(path, self._order.fence, self._order.displaced)
+
+    @property
     def _late_key(self) -> str:
         return f"{self._order.key}-late"
 
@@ -349,6 +360,7 @@ class ScanFiles:
                     f"{part.target!r} is another name of a file that the scan goes to already",
                     advice="Correct the map that the session publishes",
                 )
+            self._secure(path)
             file = ScanFile(self._order.key, str(path), self._order.started_at, self._targets)
             file.recall()
             file.open(part)

@@ -181,6 +181,8 @@ def report_alarms(report: ScanReport) -> list[str]:
     label = f"{report.number}_{report.name}"
     if report.state is SavingState.FAILED:
         return [f"{label} of session {report.session} is not (wholly) saved: {report.error}"]
+    if report.state is SavingState.MOVED:
+        return [f"{label} of session {report.session}: {report.error}"]
     lost = points_lost(report)
     if lost:
         return [

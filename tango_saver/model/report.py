@@ -16,6 +16,8 @@ class SavingState(StrEnum):
     """Closed; every point that Redis still had is on disk."""
     FAILED = "FAILED"
     """Closed; points of this scan are missing in the file for a reason of ours."""
+    MOVED = "MOVED"
+    """Another instance of a shared session goes on with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class ScanReport:
     name: str
     number: int
     state: SavingState
-    """SAVED or FAILED."""
+    """SAVED, FAILED or MOVED."""
     target: str
     entries: tuple[str, ...]
     end_reason: str
@@ -96,7 +98,7 @@ class ScanReport:
     """Seconds since the epoch; the file is closed or flushed by then."""
     warnings: tuple[str, ...] = ()
     error: str = ""
-    """Why it FAILED, with what to do; empty if SAVED."""
+    """Why it FAILED, with what to do, or who goes on; empty if SAVED."""
     refusal: str = ""
     """Name of the class in ``tango_saver.errors`` if the scan was refused before anything of it
     was written, else empty."""

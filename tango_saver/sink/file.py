@@ -31,6 +31,8 @@ from tango_saver.sink.stored_report import StoredReport, stored_report
 from tango_saver.sink.trouble import HDF5_ERRORS, system_errno, unusable
 
 _LOCKED = (errno.EAGAIN, errno.EWOULDBLOCK, errno.EACCES)
+_abandoned: list[TargetFile] = []
+"""Kept, because HDF5 writes to a file that it closes."""
 _in_use: dict[tuple[int, int], str] = {}
 """Files (device, inode) that this process has open, or could not close: HDF5 would share its
 state of such a file with whoever opens it again."""
@@ -241,6 +243,16 @@ class TargetFile:
             self._flush_file()
         for scan in self._scans:
             scan.confirm()
+
+    def abandon(self, reason: str) -> None:
+        """Never touch the file again; it stays open until the process ends.
+
+        Args:
+            reason: why, see ``unclosed``.
+        """
+        self._scans.clear()
+        _abandoned.append(self)
+        _in_use[self._identity] = reason
 
     def close(self) -> None:
         """Flush and close; idempotent.
