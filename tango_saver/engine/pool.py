@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import multiprocessing.forkserver
 import sys
@@ -21,9 +22,12 @@ from tango_saver.engine.outbox import Outbox
 from tango_saver.errors import EngineError, WorkerDiedError
 from tango_saver.model.settings import SaverSettings
 
+_LOG = logging.getLogger(__name__)
 _CONTEXT = multiprocessing.get_context("forkserver")
 _LEAVE_S = 3.0
 """Beyond its deadline a worker that does not leave is killed."""
+_FORK_AGAIN_S = (0.05, 0.5)
+"""Pauses before a worker is asked for once more, if the fork server died."""
 
 
 class _Process(Protocol):
@@ -231,15 +235,7 @@ class WorkerPool:
         ours, theirs = _CONTEXT.Pipe(duplex=True)
         self._started += 1
         try:
-            with _starting, _main_module_hidden():
-                _CONTEXT.set_forkserver_preload(["tango_saver.engine.preload"])
-                process = _CONTEXT.Process(
-                    target=worker_process.main,
-                    args=(theirs,),
-                    name=f"tango_saver worker {self._started}",
-                    daemon=True,
-                )
-                process.start()
+            process = _forked(theirs, f"tango_saver worker {self._started}")
         except (OSError, EOFError) as error:
             ours.close()
             raise EngineError(
@@ -274,3 +270,28 @@ class WorkerPool:
                 f"worker process {worker.pid} ended with code {worker.process.exitcode}{reason}"
             ),
         )
+
+
+def _forked(connection: Connection, name: str) -> _Process:
+    """A process of the fork server, which is replaced if it dies just now.
+
+    Raises:
+        OSError, EOFError: there is none to be had.
+    """
+    for pause_s in _FORK_AGAIN_S:
+        try:
+            return _fork(connection, name)
+        except (ConnectionError, EOFError) as error:
+            _LOG.warning("the fork server of the workers is replaced: %s", error)
+            time.sleep(pause_s)  # until the system calls it dead
+    return _fork(connection, name)
+
+
+def _fork(connection: Connection, name: str) -> _Process:
+    with _starting, _main_module_hidden():
+        _CONTEXT.set_forkserver_preload(["tango_saver.engine.preload"])
+        process = _CONTEXT.Process(
+            target=worker_process.main, args=(connection,), name=name, daemon=True
+        )
+        process.start()
+    return process
