@@ -25,7 +25,7 @@ def find_scan(status: SaverStatus, name: str) -> SavedScan | None:
 
     Names repeat: every dataset begins with scan 1.
     """
-    known: tuple[SavedScan, ...] = (*status.running, *status.finished)
+    known: tuple[SavedScan, ...] = (*status.running, *status.elsewhere, *status.finished)
     found = [scan for scan in known if name in (scan.key, scan_label(scan))]
     return max(found, key=lambda scan: scan.started_at, default=None)
 

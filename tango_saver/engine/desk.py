@@ -131,6 +131,7 @@ class Desk:
         return View(
             running=running,
             finished=tuple(self._ledger.finished),
+            elsewhere=self._sharing.elsewhere,
             sums=sums,
             last_file=self._ledger.last_file,
             last_error=self._last_error,

@@ -28,6 +28,7 @@ class View:
 
     running: tuple[ScanProgress, ...] = ()
     finished: tuple[ScanReport, ...] = ()
+    elsewhere: tuple[ScanProgress | ScanReport, ...] = ()
     sums: Sums = field(default_factory=Sums)
     last_file: str = ""
     last_error: str = ""
@@ -145,6 +146,7 @@ class Display:
             alarms=view.alarms,
             running=view.running,
             finished=view.finished,
+            elsewhere=view.elsewhere,
             scans_saved=view.sums.scans_saved,
             scans_failed=view.sums.scans_failed,
             points_saved=view.sums.points_saved,

@@ -24,11 +24,12 @@ from tango_saver.engine.ledger import Ledger, RunningScan, refusal
 from tango_saver.engine.messages import LoseTarget, RenewLease, SaveScan
 from tango_saver.engine.pool import WorkerPool
 from tango_saver.errors import ClaimLostError
-from tango_saver.model.report import SavingState, ScanReport
+from tango_saver.model.report import SavingState, ScanProgress, ScanReport
 from tango_saver.model.settings import SaverSettings
 
 _LOG = logging.getLogger(__name__)
 
+_MOST_ELSEWHERE = 256
 _TRY_AGAIN_S = 60.0
 """Between two attempts to take over a scan whose target cannot be written from here."""
 
@@ -79,7 +80,13 @@ class Sharing:
         """Targets that were asked for without a scan."""
         self._until = 0.0
         self._tried: dict[str, float] = {}
+        self._elsewhere: dict[str, ScanProgress | ScanReport] = {}
         self._claims = Claims(settings, tell) if settings.shared_session else None
+
+    @property
+    def elsewhere(self) -> tuple[ScanProgress | ScanReport, ...]:
+        """What is known of the scans that other instances save, the oldest first."""
+        return tuple(self._elsewhere.values())
 
     def listens(self, *, goes_on: bool) -> None:
         """Start or Stop was given."""
@@ -158,7 +165,9 @@ class Sharing:
             why = "is saved already" if answer.saved else f"is for {answer.held_by}"
             _LOG.info("scan %s %s", scan.key, why)
             del self._ledger.running[scan.key]
+            self._leave_to_others(replace(scan.progress, notice=f"its file {why}"))
             return
+        self._elsewhere.pop(scan.key, None)
         scan.fence, scan.displaced, scan.again = answer.fence, answer.taken_from, False
         if answer.taken_from:
             sentence = f"taken over from {answer.taken_by_name}, whose claim had lapsed"
@@ -173,6 +182,11 @@ class Sharing:
             self._lose(target, news.lost[target], name)
         self._until = news.until
         self._pool.tell_all(RenewLease(news.until))
+        for text in news.seen.over:
+            report = msgspec.json.decode(text, type=ScanReport)
+            self._elsewhere[report.key] = report
+        if news.seen.over:
+            self._watch()
         now = boot_time()
         self._tried = {key: at for key, at in self._tried.items() if now - at < _TRY_AGAIN_S}
         for row in news.seen.free:
@@ -192,6 +206,21 @@ class Sharing:
                 )
                 report = replace(refusal(scan.progress, error), state=SavingState.MOVED)
                 self._hands.finish(scan, report)
+                self._leave_to_others(replace(scan.progress, notice=f"{name} goes on with it"))
+
+    def _leave_to_others(self, progress: ScanProgress) -> None:
+        """Whoever asks this instance for the scan gets an answer all the same."""
+        self._elsewhere[progress.key] = progress
+        while len(self._elsewhere) > _MOST_ELSEWHERE:
+            del self._elsewhere[next(iter(self._elsewhere))]
+        self._watch()
+
+    def _watch(self) -> None:
+        """Have the reports told of scans that other instances still save."""
+        if self._claims is not None:
+            self._claims.watched = tuple(
+                key for key, scan in self._elsewhere.items() if isinstance(scan, ScanProgress)
+            )
 
     def _consider(self, order: SaveScan) -> None:
         """Take a scan over that nobody saves."""

@@ -45,6 +45,8 @@ class SaverStatus:
     """Scans being saved, oldest first."""
     finished: tuple[ScanReport, ...] = ()
     """The newest finished scans, newest first, a bounded number."""
+    elsewhere: tuple[ScanProgress | ScanReport, ...] = ()
+    """Scans of a shared session that other instances save, or have saved; a bounded number."""
     scans_saved: int = 0
     """Since the start of the server, like the next four."""
     scans_failed: int = 0
