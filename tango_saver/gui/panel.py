@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from taurus.external.qt import Qt
@@ -15,6 +14,7 @@ from tango_saver.gui.feed import DeviceFeed
 from tango_saver.gui.parts import Bars, Figures, Files, Plots
 from tango_saver.gui.silx import silx_program, why_not
 from tango_saver.gui.view import PANEL_ATTRIBUTES, PanelView, panel_view
+from tango_saver.gui.viewer import Viewer
 
 _COMMANDS = ("Start", "Stop", "Reset", "Init")
 _TIPS = {
@@ -82,11 +82,14 @@ class SaverPanel(TaurusWidget):
             self.plots.interrupt()
 
     def open_file(self, file: str) -> None:
-        """Open a file in silx, unless there is a reason not to."""
+        """Open a file in silx, unless there is a reason not to; silx ends with the panel."""
         reason = why_not(self.silx, file)
-        if not reason and not _started(self.silx, file):
-            reason = f"{self.silx} does not start"
         self._show_reason(reason)
+        if reason:
+            return
+        viewer = Viewer(self)
+        viewer.failed.connect(self.reason_label.setText)
+        viewer.view(self.silx, file)
 
     def _offer(self, file: str) -> None:
         self._show_reason(why_not(self.silx, file))
@@ -156,12 +159,6 @@ def panel_window(device: str) -> SaverPanel:
     panel.setWindowTitle(f"{device} - tango_saver")
     panel.setModel(device)
     return panel
-
-
-def _started(program: str, file: str) -> bool:
-    """Show a file in silx, which stays when the panel is closed; whether it started."""
-    started, _ = Qt.QProcess.startDetached(program, ["view", file], str(Path(file).parent))
-    return bool(started)
 
 
 def _text(parent: Any) -> Any:

@@ -21,9 +21,20 @@ def why_not(program: str, file: str) -> str:
         file: empty if none is chosen.
     """
     if not program:
-        return "silx is not installed: pip install silx"
+        return "silx is not installed: pip install 'silx[full-no-qt]'"
     if not file:
         return "No file is chosen"
     if not Path(file).exists():
         return f"{file} is not seen from this machine"
     return ""
+
+
+def why_ended(code: int, errors: str) -> str:
+    """Why silx has ended by itself; empty if it was closed.
+
+    Args:
+        code: exit code.
+        errors: what it wrote to stderr.
+    """
+    lines = errors.strip().splitlines()
+    return f"silx has failed: {lines[-1] if lines else f'exit code {code}'}" if code else ""

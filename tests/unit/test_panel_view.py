@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tango_saver.control.shown import finished_line
 from tango_saver.engine.wording import Situation, saver_state, status_text
 from tango_saver.gui.finished import FinishedScan, finished_scan, last_files
-from tango_saver.gui.silx import why_not
+from tango_saver.gui.silx import why_ended, why_not
 from tango_saver.gui.trend import Trend
 from tango_saver.gui.view import panel_view, summary
 from tango_saver.model.report import ChannelReport, SavingState, ScanProgress, ScanReport
@@ -291,11 +291,19 @@ def test_the_line_of_a_trend_has_a_gap_where_nothing_is_known() -> None:
 def test_a_file_that_cannot_be_opened_is_told_with_the_reason(tmp_path: Path) -> None:
     file = tmp_path / "x.h5"
 
-    assert "pip install silx" in why_not("", str(file))
+    assert "pip install" in why_not("", str(file))
     assert why_not("/bin/silx", "") != ""
     assert str(file) in why_not("/bin/silx", str(file))
     file.touch()
     assert why_not("/bin/silx", str(file)) == ""
+
+
+def test_silx_that_ends_by_itself_is_told_with_its_last_words() -> None:
+    trace = "Traceback:\n  File x\nModuleNotFoundError: No module named 'qtawesome'\n"
+
+    assert why_ended(1, trace).endswith("ModuleNotFoundError: No module named 'qtawesome'")
+    assert "3" in why_ended(3, "")
+    assert why_ended(0, "a warning\n") == ""
 
 
 def test_a_saver_is_told_in_one_line() -> None:

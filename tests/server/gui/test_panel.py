@@ -204,6 +204,15 @@ def test_file_is_opened_in_silx_by_button_and_by_double_click(
     panel.files.itemDoubleClicked.emit(panel.files.currentItem(), 0)
     wait_for(lambda: opened.read_text() == f"view {file}\n" * 2)
 
+    program.write_text("#!/bin/sh\necho 'no module Qt' >&2\nexit 1\n")
+    panel.open_button.click()
+    wait_for(lambda: "no module Qt" in panel.reason_label.text())
+    assert panel.open_button.isEnabled()
+
+    program.chmod(0o644)
+    panel.open_button.click()
+    wait_for(lambda: panel.reason_label.text() not in ("", "silx has failed: no module Qt"))
+
     panel.silx = ""
     panel.files.chosen.emit(file)
     assert not panel.open_button.isEnabled()
