@@ -412,7 +412,8 @@ class Desk:
         self._ledger.finish(report)
         self._sharing.finished(scan, report)
         self._dispatcher.ended(scan)
-        if report.entries and report.target != scan.target:
+        moved = report.state is SavingState.MOVED
+        if report.entries and report.target != scan.target and not moved:
             self._links.add(LinkScan(scan.key, scan.target, report.target, report.entries))
         for sentence in report_alarms(report):
             self._alarms.keep(sentence)

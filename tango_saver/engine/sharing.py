@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import msgspec
 
@@ -27,6 +28,7 @@ from tango_saver.errors import ClaimLostError
 from tango_saver.model.report import SavingState, ScanProgress, ScanReport
 from tango_saver.model.settings import SaverSettings
 
+_T = TypeVar("_T")
 _LOG = logging.getLogger(__name__)
 
 _MOST_ELSEWHERE = 256
@@ -183,14 +185,17 @@ class Sharing:
         self._until = news.until
         self._pool.tell_all(RenewLease(news.until))
         for text in news.seen.over:
-            report = msgspec.json.decode(text, type=ScanReport)
-            self._elsewhere[report.key] = report
+            report = _decoded(text, ScanReport)
+            if report is not None:
+                self._elsewhere[report.key] = report
         if news.seen.over:
             self._watch()
         now = boot_time()
         self._tried = {key: at for key, at in self._tried.items() if now - at < _TRY_AGAIN_S}
         for row in news.seen.free:
-            self._consider(msgspec.json.decode(row.order, type=SaveScan))
+            order = _decoded(row.order, SaveScan)
+            if order is not None:
+                self._consider(order)
 
     def _lose(self, target: str, fence: int, name: str) -> None:
         if self._held.get(target) == fence:
@@ -229,3 +234,12 @@ class Sharing:
         if self._hands.takes(order):
             self._tried[order.key] = boot_time()
             self._hands.recover(order)
+
+
+def _decoded(text: str, kind: type[_T]) -> _T | None:
+    """What another instance wrote; None if it is of a version that is not understood."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except msgspec.MsgspecError as error:
+        _LOG.debug("what another instance wrote is not understood: %s", error)
+        return None
