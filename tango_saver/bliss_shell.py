@@ -30,6 +30,9 @@ _SHOWN = (
 )  # fmt: skip
 _LOOK_AGAIN_S = 0.1
 _FAILED = "FAILED"
+_OF_TANGO = ("API_", "DB_")
+"""Reasons that come from Tango itself, not from the device."""
+_WHEN_AWAY = "Check that the server TangoSaver runs, and the name of the device"
 
 
 class SessionSaver:
@@ -144,10 +147,11 @@ class SessionSaver:
         try:
             yield
         except tango.DevFailed as error:
-            reason = " ".join(error.args[0].desc.split())
+            first = error.args[0]
+            is_away = first.reason.startswith(_OF_TANGO)
             raise ConfigurationError(
-                f"{self.name} ({self.device}): {reason}",
-                advice="Check that the server TangoSaver runs, and the name of the device",
+                f"{self.name} ({self.device}): {' '.join(first.desc.split())}",
+                advice=_WHEN_AWAY if is_away else "",  # a refusal has its own
             ) from error
 
 

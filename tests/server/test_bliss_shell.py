@@ -53,6 +53,16 @@ def test_start_with_a_wrong_property_says_which(start_device: StartDevice, redis
 
     assert "FAULT" in said
     assert said.count("workers") >= 2
+    assert "Check that the server" not in said
+
+
+def test_device_that_does_not_run_is_told_with_what_to_look_at(saver_device: SaverDevice) -> None:
+    saver_device.server.stop()
+
+    said = typed(saver_device, "print(saver.__info__())")
+
+    assert said.startswith(f"saver ({saver_device.name}): ")
+    assert "Check that the server TangoSaver runs" in said
 
 
 def test_nothing_but_pytango_gevent_and_our_errors_is_imported() -> None:
