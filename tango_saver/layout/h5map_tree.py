@@ -103,7 +103,7 @@ class FileMap:
         return {
             "NX_class": "NXroot",
             "creator": "tango_saver",
-            "create_version": tango_saver.__version__,
+            "creator_version": tango_saver.__version__,
             "file_name": text(self.target),
             "file_time": self.moment.date,
         }

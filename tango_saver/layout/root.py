@@ -14,7 +14,7 @@ def root_attributes(description: ScanDescription, moment: Moment) -> Attributes:
     attributes = {
         "NX_class": "NXroot",
         "creator": "tango_saver",
-        "create_version": tango_saver.__version__,
+        "creator_version": tango_saver.__version__,
         "file_name": text(description.target),
         "file_time": moment.date,
     }

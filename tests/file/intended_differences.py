@@ -82,7 +82,7 @@ INTENDED = (
     IntendedDifference(
         "bliss1/*/nexus",
         "/@creator_version",
-        "the creator is another one; its version is create_version as in files of today",
+        "the creator is another one, and so is its version",
     ),
 )
 
@@ -99,6 +99,7 @@ class IntendedAddition:
 
 ADDED = (
     IntendedAddition("/@default", "viewers open the newest scan"),
+    IntendedAddition("/@creator_version", "the name that NeXus has for it, not create_version"),
     IntendedAddition("/*.[0-9]@default", "viewers open the plot of the scan"),
     IntendedAddition("/*.[0-9]/plot", "every entry with points has a plot, chosen by us"),
     IntendedAddition(
