@@ -38,6 +38,10 @@ def register(
         list[str] | None,
         typer.Option("--property", help="Any other property, as name=value; may be repeated."),
     ] = None,
+    writers: Annotated[
+        bool,
+        typer.Option(help="Also those that BLISS calls; not for the second server of a session."),
+    ] = True,
     beacon_files: Annotated[
         Path | None,
         typer.Option(help="Folder of Beacon's configuration, if its Tango database is used."),
@@ -52,7 +56,7 @@ def register(
     from tango_saver.control import registration  # noqa: PLC0415 - Tango; not for --help
 
     properties = _properties(redis, beacon_host, allowed_root or [], device_property or [])
-    devices = registration.SessionDevices(session, instance, domain, properties)
+    devices = registration.SessionDevices(session, instance, domain, properties, writers)
     try:
         database = registration.tango_database()
         if registration.is_beacon(database) and registration.missing_devices(database, devices):

@@ -38,12 +38,14 @@ class SessionDevices:
         instance: of the server ``TangoSaver``; empty for the name of the session.
         domain: first part of the device names.
         properties: further device properties.
+        has_writers: whether the devices that BLISS calls are among them; it wants one of each.
     """
 
     session: str
     instance: str = ""
     domain: str = "id00"
     properties: Mapping[str, Sequence[str]] | None = None
+    has_writers: bool = True
 
     @property
     def server(self) -> str:
@@ -56,6 +58,7 @@ class SessionDevices:
         return {
             class_name: f"{self.domain}/{family}/{self.session}"
             for class_name, family in _FAMILIES.items()
+            if self.has_writers or class_name == SERVER_NAME
         }
 
     @property
@@ -198,7 +201,8 @@ def _refuse_second_writer(
         raise ConfigurationError(
             f"{other} of {server} is a {class_name} of the session {devices.session} already;"
             " BLISS scans with one of them only",
-            advice="Delete that device, or stop using this session with it",
+            advice="Delete that device, or stop using this session with it. The second server of"
+            " a shared session is registered with --no-writers",
         )
 
 

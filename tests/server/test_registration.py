@@ -122,6 +122,22 @@ def test_a_second_writer_of_a_session_is_refused_before_anything_is_done(
     assert not list(database.get_device_name("TangoSaver/two", "TangoSaver"))
 
 
+def test_second_server_of_a_shared_session_has_no_writers_that_bliss_would_find(
+    run: Run, database: tango.Database
+) -> None:
+    shared = ("--session", "shared", "--property", "shared_session=true")
+    assert run(*shared, "--instance", "first", "--domain", "first").returncode == 0
+    assert "--no-writers" in run(*shared, "--instance", "second", "--domain", "second").stderr
+
+    done = run(*shared, "--instance", "second", "--domain", "second", "--no-writers")
+
+    assert done.returncode == 0, done.stderr
+    assert list(database.get_device_class_list("TangoSaver/second"))[1::2] == [
+        "DServer",
+        "TangoSaver",
+    ]
+
+
 def test_writers_of_sessions_of_the_same_name_at_other_beacons_are_no_matter(
     database: tango.Database,
 ) -> None:

@@ -54,5 +54,9 @@ def test_commands_that_documents_show_exist_with_their_options(document: Path) -
         if words[0].startswith("--"):
             continue
         command = group.commands[words[0]]
-        options = {name for parameter in command.params for name in parameter.opts}
+        options = {
+            name
+            for parameter in command.params
+            for name in (*parameter.opts, *parameter.secondary_opts)
+        }
         assert {word for word in words[1:] if word.startswith("-")} <= options, words
