@@ -268,7 +268,7 @@ class OpenTargets:
             self.check(path)
             held = path not in self._open and path.exists()
             if held and (machine != this_machine() or may_be_open(path)):
-                _LOG.warning("%s is replaced by a copy of itself: %s has it open", path, machine)
+                _LOG.warning("%s is replaced by a copy of itself: it may be open elsewhere", path)
                 self._executor.submit(displace, path).result()
             self._secured.add((path, fence))
 

@@ -17,6 +17,7 @@ from tango_saver.sink.trouble import unusable
 
 _PIECE = 1 << 30
 _MOST_COPIES = 10
+_LONGEST_NAME = 240
 
 
 def may_be_open(path: Path) -> bool:
@@ -40,7 +41,8 @@ def displace(path: Path) -> None:
     Raises:
         TargetUnusableError: there is no room for a copy, or it cannot be made.
     """
-    copy = path.with_name(f".{path.name[:200]}.{os.getpid()}.copy")
+    name = path.name.encode(errors="surrogateescape")[:_LONGEST_NAME]
+    copy = path.with_name(f".{name.decode('utf-8', 'ignore')}.copy")
     try:
         for _ in range(_MOST_COPIES):
             before = path.stat()
@@ -63,7 +65,8 @@ def _sign(status: os.stat_result) -> tuple[int, int]:
 
 def _copy(path: Path, copy: Path) -> None:
     """By the file system itself where it can, which then need not read or write a byte."""
-    with path.open("rb") as source, copy.open("wb") as target:
+    copy.unlink(missing_ok=True)
+    with path.open("rb") as source, copy.open("xb") as target:
         try:
             while os.copy_file_range(source.fileno(), target.fileno(), _PIECE):
                 pass

@@ -67,6 +67,17 @@ def test_the_copy_has_all_of_the_file_and_its_permissions(target: Path) -> None:
     assert target.stat().st_mode & 0o777 == 0o640
 
 
+def test_what_lies_where_the_copy_is_made_is_not_followed(target: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("of somebody")
+    (tmp_path / ".scan.h5.copy").symlink_to(elsewhere)
+    before = target.read_bytes()
+    displace(target)
+    assert target.read_bytes() == before
+    assert elsewhere.read_text() == "of somebody"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "scan.h5"]
+
+
 def test_a_file_that_nobody_has_open_is_known_not_to_be(target: Path) -> None:
     assert not may_be_open(target)
 
