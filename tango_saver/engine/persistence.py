@@ -178,6 +178,8 @@ class PersistentScan:
         self._warn(f"{trouble.fact}: the scan is in {self._place}")
 
     def _is_free(self, path: Path) -> bool:
+        if path.is_symlink():
+            return False  # it may lead anywhere
         if not path.exists():
             return True
         return not self._order.again and self._bench.targets.has_scan(path, self._order.key)

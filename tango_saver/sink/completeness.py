@@ -112,12 +112,32 @@ def finished_file(path: Path) -> Iterator[FinishedFile]:
 
 
 def blocks(dataset: h5py.Dataset) -> Iterator[tuple[int, int]]:
-    """First row and the one after the last of parts that are read at once."""
+    """Rows of a dataset that lie in the file, in parts that are read at once.
+
+    Rows that were never written are left out: there may be any number of them.
+
+    Returns:
+        first row, and the one after the last, of each part.
+    """
     n_rows = dataset.shape[0]
     row_size = max(1, dataset.dtype.itemsize * int(np.prod(dataset.shape[1:], dtype=np.int64)))
     step = max(1, _BLOCK // row_size)
-    for first in range(0, n_rows, step):
-        yield first, min(first + step, n_rows)
+    for start, end in _stored(dataset) if dataset.chunks else [(0, n_rows)]:
+        for first in range(start, min(end, n_rows), step):
+            yield first, min(first + step, end, n_rows)
+
+
+def _stored(dataset: h5py.Dataset) -> Iterator[tuple[int, int]]:
+    """The ranges of rows that chunks were written for."""
+    begins: set[int] = set()
+    dataset.id.chunk_iter(lambda chunk: begins.add(chunk.chunk_offset[0]))
+    first = stop = 0
+    for begin in sorted(begins):
+        if begin != stop:
+            yield first, stop
+            first = begin
+        stop = begin + dataset.chunks[0]
+    yield first, stop
 
 
 def _unequal_rows(saved: npt.NDArray[Any], points: npt.NDArray[Any]) -> int:

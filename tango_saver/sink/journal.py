@@ -154,7 +154,9 @@ class Journal:
         header = _Header(self.scan, self.target, self.entries)
         fresh = self.path.with_name(f"{self.path.name}{_FRESH}")
         try:
-            self._descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+            # Made anew: what somebody has put in its place may lead anywhere.
+            fresh.unlink(missing_ok=True)
+            self._descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             self._size = 0
             self._write(
                 msgspec.json.encode(header) + b"\n" + msgspec.json.encode(self._confirmed) + b"\n"

@@ -170,6 +170,7 @@ def _parts(dataset: h5py.Dataset) -> Iterator[bytes]:
         yield from _bytes_of(np.asarray(dataset[()]))
         return
     for first, stop in blocks(dataset):
+        yield b"%d:%d:" % (first, stop)
         yield from _bytes_of(dataset[first:stop])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +14,14 @@ from h5py import h5d, h5g, h5p, h5s, h5z, string_dtype
 
 from tango_saver.errors import DatasetError
 from tango_saver.model.plan import Filter, PointKind, StreamDataset
-from tango_saver.model.records import FixedPoints, JsonPoints, Points
+from tango_saver.model.records import FixedPoints, JsonPoints, Points, RaggedPoints
 from tango_saver.sink.chunk_queue import ArrayForm, ChunkQueue
 from tango_saver.sink.chunks import GrowingArray
 from tango_saver.sink.nodes import LINKS, clean_text, fill_value, set_attributes, type_in_file
 
 _SHORTEST_LENGTHS_CHUNK, _LONGEST_LENGTHS_CHUNK = 64, 8192
+_LARGEST_PADDED = 64 << 20
+"""Bytes of points that are padded to one block: what is wide and what is tall goes by itself."""
 _TEXT_DTYPE = string_dtype("utf-8")
 
 
@@ -123,6 +126,10 @@ class StreamWriter:
                 self._check(value.dtype, value.shape)
             if not points.values:
                 return 0
+            if len(points) > 1 and _padded_size(points.values) > _LARGEST_PADDED:
+                half = len(points) // 2
+                first, second = points.values[:half], points.values[half:]
+                return self.append(RaggedPoints(first)) + self.append(RaggedPoints(second))
             block, extents = _padded(points.values, self._column.form.fill)
             n_bytes = sum(value.nbytes for value in points.values)
         # Both arrays change before either may wait for the pool.
@@ -319,6 +326,12 @@ def _add_filter(properties: h5p.PropDCID, chosen: Filter) -> None:
         )
 
         add_filter(properties, chosen)
+
+
+def _padded_size(values: tuple[npt.NDArray[Any], ...]) -> int:
+    """Bytes of points that are padded to the longest along each dimension."""
+    extents = [max(extent) for extent in zip(*(value.shape for value in values), strict=True)]
+    return int(len(values) * math.prod(extents) * values[0].dtype.itemsize)
 
 
 def _padded(

@@ -39,11 +39,11 @@ class MemoryProbe:
             RedisUnreachableError: Redis does not answer.
             SourceError: it does not tell.
         """
-        with redis_errors():
-            found: Any = self._client.info("memory")
         try:
+            with redis_errors():
+                found: Any = self._client.info("memory")
             return RedisMemory(int(found["used_memory"]), int(found["maxmemory"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
             raise SourceError(f"Redis does not tell how much memory it has ({error})") from error
 
     def close(self) -> None:

@@ -29,6 +29,7 @@ from tango_saver.source.bliss2.wire import (
     read_streams,
     redis_errors,
     states,
+    time_to_live,
 )
 from tango_saver.source.read_until import ReadUntil
 
@@ -326,9 +327,7 @@ class Bliss2Reader:
         """Make sure, now and then, that a silent scan still exists."""
         if time.monotonic() < self._next_check:
             return
-        with redis_errors(self._key):
-            ttl = self._client.execute_command("TTL", self._key)
-        if is_deleted(ttl):
+        if is_deleted(time_to_live(self._client, self._key)):
             raise ScanNotFoundError(
                 "the scan vanished from Redis before it was closed",
                 scan=self._key,

@@ -100,8 +100,43 @@ def redis_errors(scan: str = "") -> Iterator[None]:
             scan=scan,
             advice="Check that BLISS's Redis runs and that its URL is right",
         ) from error
+    except redis.InvalidResponse as error:
+        raise nonsense(scan) from error
     except redis.RedisError as error:
         raise SourceError(f"Redis refused a command ({error})", scan=scan) from error
+
+
+def nonsense(scan: str = "", client: redis.Redis | None = None) -> RedisUnreachableError:
+    """The error for an answer that no Redis gives to such a question.
+
+    Args:
+        scan: key of the scan that was asked for.
+        client: parted from whoever answers: what else he has sent is no answer either.
+    """
+    if client is not None:
+        client.connection_pool.disconnect()
+    return RedisUnreachableError(
+        "what answers is no Redis, or something on the way changes its answers",
+        scan=scan,
+        advice="Check the Redis URL, and what else listens there",
+    )
+
+
+def time_to_live(client: redis.Redis, key: ScanKey) -> int:
+    """The answer to TTL, in seconds: -1 for a key that stays, -2 for none.
+
+    Raises:
+        RedisUnreachableError: Redis does not answer.
+    """
+    with redis_errors(key):
+        ttl = client.execute_command("TTL", key)
+    if not _is_ttl(ttl):
+        raise nonsense(key, client)
+    return int(ttl)
+
+
+def _is_ttl(reply: Any) -> bool:
+    return type(reply) is int and reply >= -2  # noqa: PLR2004 - the least that Redis says
 
 
 def check_protocol(client: redis.Redis) -> None:
@@ -146,6 +181,8 @@ def get_document(client: redis.Redis, key: ScanKey) -> bytes:
         for reply in (ttl, raw):
             if isinstance(reply, Exception):
                 raise reply
+    if not _is_ttl(ttl) or not isinstance(raw, bytes | None):
+        raise nonsense(key, client)
     if is_deleted(ttl) or raw is None:
         raise ScanNotFoundError(
             "the scan is not in Redis any more",
@@ -173,6 +210,9 @@ def read_streams(
 
     Returns:
         entries by key of the stream, without those that have none.
+
+    Raises:
+        RedisUnreachableError: the answer is none to this question.
     """
     wait = ("BLOCK", block_ms) if block_ms > 0 else ()
     keys = [key for key, _ in cursors]
@@ -183,7 +223,22 @@ def read_streams(
         return {}
     # RESP2 answers with pairs; a proxy that insists on RESP3 answers with a map.
     pairs = reply.items() if isinstance(reply, dict) else reply
-    return {key.decode(): entries for key, entries in pairs}
+    try:
+        found = {key.decode(): entries for key, entries in pairs}
+        is_answer = found.keys() <= set(keys) and all(map(_are_entries, found.values()))
+    except (AttributeError, TypeError, ValueError):
+        is_answer = False
+    if not is_answer:
+        raise nonsense(client=client)
+    return found
+
+
+def _are_entries(entries: Any) -> bool:
+    """Judged by the first and the last one: there may be many."""
+    return bool(entries) and all(
+        len(entry) == 2 and isinstance(entry[0], bytes)  # noqa: PLR2004 - id and fields
+        for entry in (entries[0], entries[-1])
+    )
 
 
 def states(entries: Sequence[RawEntry]) -> list[ScanState]:
