@@ -202,7 +202,7 @@ class Desk:
         if self._listener is not None:
             self._draining.add(self._listener)
             self._listener = None
-        self._hears()
+        self._is_not_deaf()
 
     @handle.register
     def _(self, event: Silent) -> None:
@@ -244,6 +244,9 @@ class Desk:
     def _hears(self) -> None:
         if self._deaf_since:
             _LOG.info("Listening for scans works again")
+        self._is_not_deaf()
+
+    def _is_not_deaf(self) -> None:
         self._deaf_since = self._fault = ""
         self._alarms.set("redis", "")
 

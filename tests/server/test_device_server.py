@@ -18,6 +18,7 @@ from tango_saver import __version__
 from tango_saver.control.register import register
 from tango_saver.control.server import EXIT_UNFINISHED
 from tango_saver.demo.processes import SaverServer, TangoDatabase
+from tango_saver.demo.redis_server import free_port
 
 pytestmark = pytest.mark.tango
 
@@ -90,6 +91,21 @@ def test_a_server_that_starter_started_with_signals_blocked_ends_when_it_is_told
     process = device.server._process
     assert process is not None
     assert process.wait(20) == 0
+
+
+def test_a_server_that_is_stopped_while_redis_is_away_does_not_claim_to_hear_again(
+    start_device: StartDevice,
+) -> None:
+    device = start_device(
+        session="deaf", redis_url=f"redis://127.0.0.1:{free_port()}", redis_timeout="1"
+    )
+    device.wait_for_state(tango.DevState.ALARM)
+
+    device.server.stop()
+
+    log = device.server.log.read_text()
+    assert "Redis does not answer" in log
+    assert "works again" not in log
 
 
 def test_the_log_says_when_the_server_is_ready_and_when_it_has_ended(
