@@ -77,7 +77,9 @@ class _Channel:
             run, n_frames = item.run, item.source.n_frames
             if item.source.absent:
                 n_frames = run.n_frames
-            if n_frames:
+            if n_frames == run.n_frames:
+                runs.append(run)
+            elif n_frames:
                 runs.append(FrameRun(run.file, run.first_frame, n_frames, run.first_point))
         return runs
 
