@@ -32,8 +32,11 @@ def _is_finished(scan: ReturnedScan) -> bool:
     """A reader knows a finished entry by its end_time."""
     try:
         with h5py.File(scan.file, locking=False) as file:
-            return f"{scan.entry}/end_time" in file
-    except (OSError, RuntimeError):  # it is not there yet, or is being made or flushed
+            if f"{scan.entry}/end_time" not in file:
+                return False
+            file[scan.entry].visititems(lambda _name, _item: None)  # each can be opened
+            return True
+    except (OSError, RuntimeError, KeyError):  # it is not there yet, or is being made or flushed
         return False
 
 
