@@ -21,6 +21,13 @@ _READ_S = 1.0
 """One wait for records, and so how soon an order to end is noticed."""
 _SILENCE_S = 600.0
 """Silence that is spoken of, or half the publisher's timeout if that is less."""
+_MOST_CONNECTED = 500
+"""Scans of one process beyond which those that are quiet share Redis with BLISS: it takes
+10,000 connections at most, and each scan that is waited for has one."""
+_QUIET_S = 10.0
+_GLANCE_S = 0.02
+_REST_S = 5.0
+"""Between two short looks at a quiet scan that has no connection in between."""
 _RETRY_S = (0.2, 2.0)
 """First and longest pause while Redis does not answer."""
 
@@ -34,12 +41,16 @@ class PatientReader:
         positions: channel -> index of the first point wanted.
     """
 
+    _n_open = 0
+
     def __init__(self, key: str, settings: SaverSettings, positions: Mapping[str, int]) -> None:
         self._key = key
         self._settings = settings
         self._reader: ScanReader = open_reader(
             settings.redis_url, ScanKey(key), positions, settings.redis_timeout_s
         )
+        self._closed = False
+        PatientReader._n_open += 1
         timeout_s = settings.publisher_timeout_s
         self._wait_s = min(_READ_S, timeout_s) if timeout_s else _READ_S
         self._pause_s = _RETRY_S[0]
@@ -86,8 +97,9 @@ class PatientReader:
             ScanNotFoundError: the scan vanished from Redis.
             DocumentError: its document cannot be used.
         """
+        rests = PatientReader._n_open > _MOST_CONNECTED and self.silent_s > _QUIET_S
         try:
-            records = self._reader.read(self._wait_s)
+            records = self._reader.read(_GLANCE_S if rests else self._wait_s)
         except RedisUnreachableError as error:
             self._is_away(error)
             return ()
@@ -97,6 +109,9 @@ class PatientReader:
             self._last_sign, self._last_sign_at = time.monotonic(), time.time()
         if records:
             self._last_sign, self._last_sign_at = time.monotonic(), time.time()
+        elif rests:
+            self._reader.rest()
+            gevent.sleep(_REST_S)
         return records
 
     def describe(self) -> ScanDescription:
@@ -105,6 +120,9 @@ class PatientReader:
 
     def close(self) -> None:
         """Close the connection; idempotent."""
+        if not self._closed:
+            self._closed = True
+            PatientReader._n_open -= 1
         self._reader.close()
 
     def _is_away(self, error: RedisUnreachableError) -> None:

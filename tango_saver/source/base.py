@@ -114,5 +114,8 @@ class ScanReader(Protocol):
             SourceError: as ``ScanSource.describe``, if none was seen yet.
         """
 
+    def rest(self) -> None:
+        """Give the connection back until the next call; where reading stands stays."""
+
     def close(self) -> None:
         """Close the connection; idempotent."""

@@ -135,6 +135,10 @@ class Bliss1Reader:
             self._load()
         return self._description or describe_scan(self._client, self._key).description
 
+    def rest(self) -> None:
+        """See ``ScanReader.rest``."""
+        self._client.connection_pool.disconnect()
+
     def close(self) -> None:
         """Close the connection; idempotent."""
         self._finished = True

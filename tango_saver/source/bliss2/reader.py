@@ -146,6 +146,10 @@ class Bliss2Reader:
         """The newest description seen; before the first, it is read from Redis."""
         return self._description or self._load()
 
+    def rest(self) -> None:
+        """See ``ScanReader.rest``."""
+        self._client.connection_pool.disconnect()
+
     def close(self) -> None:
         """Close the connection; idempotent."""
         self._finished = True
