@@ -221,9 +221,9 @@ _ONLY_OURS = (
         "error: axis size is inconsistent",
         "killed, scan_raises, timescan_aborted",
         (
-            "the axis has more points than the signal and is shown through a virtual dataset as far "
-            "as the signal goes; nexusformat takes the number of its sources for its shape. In HDF5 "
-            "both have the same shape"
+            "the axis has more points than the signal and is shown through a virtual dataset as "
+            "far as the signal goes; nexusformat takes the number of its sources for its shape. In "
+            "HDF5 both have the same shape"
         ),
     ),
     (
@@ -255,8 +255,8 @@ _ONLY_OURS = (
         "NXcollection contains non-NeXus content",
         "all",
         (
-            "said of every member of every NXcollection, so of `writer/report` and `scan_info`. Were "
-            "the report NXparameters, nxvalidate would warn of its members instead"
+            "said of every member of every NXcollection, so of `writer/report` and `scan_info`. "
+            "Were the report NXparameters, nxvalidate would warn of its members instead"
         ),
     ),
 )
