@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,6 +16,7 @@ from gevent.lock import RLock
 from tango_saver.engine.lease import Lease, this_machine
 from tango_saver.errors import ClaimLostError, SaverError, SinkError, TargetUnusableError
 from tango_saver.model.settings import SaverSettings
+from tango_saver.sink.address_book import Place, noted_members
 from tango_saver.sink.displacing import displace, may_be_open
 from tango_saver.sink.file import TargetFile
 from tango_saver.sink.journal import Journal
@@ -286,7 +287,8 @@ class OpenTargets:
 
     def _open_file(self, path: Path) -> tuple[TargetFile, str]:
         interrupted = Journal.find(path) if path.exists() else []
-        problem = damage(path, _entries(interrupted)) if interrupted else ""
+        noted = noted_members(path) if interrupted else {}
+        problem = damage(path, _entries(interrupted), noted) if interrupted else ""
         if not problem:
             try:
                 return TargetFile.open(path, executor=self._executor), ""
@@ -295,9 +297,11 @@ class OpenTargets:
                 if not interrupted or cause is None or system_errno(cause):
                     raise
                 problem = error.fact
-        return self._rescue(path, problem)
+        return self._rescue(path, problem, noted)
 
-    def _rescue(self, path: Path, problem: str) -> tuple[TargetFile, str]:
+    def _rescue(
+        self, path: Path, problem: str, noted: Mapping[str, Place]
+    ) -> tuple[TargetFile, str]:
         """Set a damaged file aside, and begin a new one with what can be read of it."""
         aside = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}")
         _LOG.error("%s is damaged (%s), it becomes %s", path, problem, aside.name)
@@ -308,7 +312,7 @@ class OpenTargets:
                 f"{path} is damaged and cannot be set aside: {error.strerror}"
             ) from error
         file = TargetFile.open(path, executor=self._executor)
-        salvaged = file.salvage(aside)
+        salvaged = file.salvage(aside, noted)
         kept = ", ".join(salvaged.kept) or "nothing"
         lost = f"; could not be read: {', '.join(salvaged.lost)}" if salvaged.lost else ""
         return file, (

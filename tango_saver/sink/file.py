@@ -20,6 +20,7 @@ from tango_saver.errors import (
     TargetUnusableError,
 )
 from tango_saver.model.plan import Attributes, ExternalLink, FilePlan
+from tango_saver.sink.address_book import AddressBook, Place
 from tango_saver.sink.chunk_queue import ChunkQueue
 from tango_saver.sink.holders import holders
 from tango_saver.sink.nodes import set_attributes
@@ -55,6 +56,7 @@ class TargetFile:
         self._queue = ChunkQueue(executor, FileSpace(path), file.id.get_vfd_handle())
         self._root: h5g.GroupID = file["/"].id
         self._scans: list[ScanInFile] = []
+        self._book = AddressBook(path, self._root)
         self._identity = _identity(path)
         _in_use[self._identity] = "open"
 
@@ -120,15 +122,20 @@ class TargetFile:
             return None
         return stored_report(member) if isinstance(member, h5py.Group) else None
 
-    def salvage(self, damaged: Path) -> Salvaged:
+    def salvage(self, damaged: Path, noted: Mapping[str, Place]) -> Salvaged:
         """Copy what can be read of a damaged file into this one, which is new.
+
+        Args:
+            damaged: path of that file.
+            noted: what its address book said.
 
         Raises:
             TargetUnusableError: the file cannot be written.
         """
-        salvaged = salvage(damaged, self._file)
+        salvaged = salvage(damaged, self._file, noted)
         self._new = not salvaged.kept
         self._flush_file()
+        self._book.note(salvaged.kept)
         return salvaged
 
     def add_scan(self, file: str, entries: Iterable[str]) -> tuple[str, ...]:
@@ -269,7 +276,7 @@ class TargetFile:
             self._close_file()
 
     def _start(self, plan: FilePlan, confirmed: Mapping[str, int] | None) -> ScanInFile:
-        scan = ScanInFile(self.path, self._root, self._queue, plan, self.flush, self._scans.remove)
+        scan = ScanInFile(self.path, self._root, self._queue, plan, self.flush, self._ended)
         if self._new:
             scan.set_root_attributes(self._first_attributes(plan.root_attributes))
             self._new = False
@@ -277,6 +284,10 @@ class TargetFile:
         self._scans.append(scan)
         self.flush()
         return scan
+
+    def _ended(self, scan: ScanInFile) -> None:
+        self._scans.remove(scan)
+        self._book.note(scan.entries)
 
     def _first_attributes(self, attributes: Attributes) -> Attributes:
         """The root attributes of a new file."""
@@ -312,6 +323,7 @@ class TargetFile:
         except HDF5_ERRORS as error:
             _in_use[self._identity] = str(error).splitlines()[0]
             raise unusable(self.path, error, "closed") from error
+        self._book.remove()
         _in_use.pop(self._identity, None)
 
 

@@ -58,6 +58,11 @@ class ScanInFile:
         self._statics = StaticNodes(path, root, plan)
 
     @property
+    def entries(self) -> Sequence[str]:
+        """Names of its entries in the file."""
+        return self._plan.entries
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """Nodes that could not be made, each one sentence."""
         return tuple(self._statics.warnings)
