@@ -171,6 +171,18 @@ def test_a_lease_is_renewed_although_redis_has_no_memory_left(join: Join, redis_
             client.config_set("maxmemory", "0")
 
 
+def test_a_redis_that_knows_no_flags_of_scripts_runs_them_too(join: Join) -> None:
+    a, b = join("a"), join("b")
+    a._first_line = ""  # found out by the first answer of Redis 6
+    ours = a.claim("scan", TARGET, "order")
+    assert ours is not None
+    assert ours.mine
+    assert not a.renew(LONG_S, {TARGET: ours.fence}, listens=True).lost
+    a.finish("scan", TARGET, "report", ours.fence)
+    a.leave()
+    assert b.renew(LONG_S, {}, ["scan"], listens=True).over == ["report"]
+
+
 def test_a_redis_that_is_away_is_an_error_of_ours() -> None:
     table = ClaimTable("redis://127.0.0.1:1", 0.5, Instance("a", "a", "host"))
     with pytest.raises(RedisUnreachableError):
