@@ -9,7 +9,9 @@ from urllib.parse import urlsplit
 import h5py
 import pytest
 import redis
+import tango
 from crash.live_scan import Relay
+from devices import SESSION, Publish, StartDevice
 from publishing import Publishing
 from saving import RunningSaver, StartSaver, points_in
 from waiting import wait_until
@@ -108,6 +110,28 @@ def test_one_that_is_cut_off_from_redis_stops_writing_and_the_other_goes_on(
     with h5py.File(path) as file:
         assert sorted(file) == ["1.1"]
         assert len(file["1.1/measurement/robx"]) == 11
+
+
+@pytest.mark.tango
+def test_two_devices_with_the_property_save_each_scan_once(
+    start_device: StartDevice, redis_url: str, publish: Publish, tmp_path: Path
+) -> None:
+    devices = [
+        start_device(
+            session=SESSION,
+            redis_url=redis_url,
+            shared_session="true",
+            state_directory=str(tmp_path / f"state {name}"),
+        )
+        for name in "ab"
+    ]
+    for device in devices:
+        device.wait_for_state(tango.DevState.ON)
+        assert "shared_session" in str(device.proxy.Settings)
+    publish("ascan")
+    wait_until(lambda: sum(device.proxy.ScansSaved for device in devices) == 1)
+    assert sum(device.proxy.PointsSaved for device in devices) == 77
+    assert [device.proxy.ScansFailed for device in devices] == [0, 0]
 
 
 def test_a_saver_alone_makes_no_claims(
