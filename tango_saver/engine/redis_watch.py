@@ -13,6 +13,8 @@ from tango_saver.source.memory import MemoryProbe, RedisMemory
 
 _LOG = logging.getLogger(__name__)
 
+_FIRST_S = 1.0
+"""Before the first look: a saver that begins has more to do."""
 _PERIOD_S = 2.0
 
 
@@ -43,7 +45,9 @@ class RedisWatch:
 
     def _run(self) -> None:
         trouble = ""
-        while not self._closed.is_set():
+        pause = _FIRST_S
+        while not self._closed.wait(pause):
+            pause = _PERIOD_S
             try:
                 self._tell(MemorySeen(self._probe.look()))
                 trouble = ""
@@ -52,5 +56,4 @@ class RedisWatch:
                 if trouble != error.fact:
                     trouble = error.fact
                     _LOG.info("The memory of Redis is not known: %s", error)
-            self._closed.wait(_PERIOD_S)
         self._probe.close()
