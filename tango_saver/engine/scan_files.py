@@ -180,7 +180,7 @@ class ScanFiles:
 
     def look_at(self, run: FrameRun, spec: ReferenceDataset) -> Source:
         """Whether frames are where a detector says; see ``sink.sources.look_at``."""
-        return look_at(run, spec, Path(self._order.target))
+        return look_at(run, spec, self._paths[self._order.target])
 
     def show_frames(
         self,
