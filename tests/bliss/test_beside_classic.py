@@ -159,6 +159,11 @@ def _files(root: Path) -> list[Path]:
     )
 
 
+def _creator(file: Path) -> str:
+    with h5py.File(file, locking=False) as opened:
+        return str(opened.attrs["creator"])
+
+
 @pytest.mark.parametrize(
     ("module", "scenario"),
     [(module, scenario) for module, scenarios in SCENARIOS.items() for scenario in scenarios],
@@ -174,6 +179,7 @@ def test_a_scan_is_saved_as_the_classic_writer_saves_it_at_the_same_time(
     assert set(_files(beside.our_root)) >= set(files)
     for file in files:
         classic, ours = beside.classic_root / file, beside.our_root / file
+        assert [_creator(file) for file in (classic, ours)] == ["blissdata", "tango_saver"]
         assert _finished(ours).keys() == _finished(classic).keys()
         assert compare(classic, ours, scenario) == [], file
         assert [path for path in extras(classic, ours) if not is_added(scenario, path)] == []
