@@ -156,7 +156,7 @@ def test_a_file_that_is_removed_in_mid_scan_is_made_again_whole(
     recordings: Path, redis_url: str, start_saver: StartSaver, tmp_path: Path
 ) -> None:
     saver = start_saver()
-    publishing = Publishing(recordings / "mca.json.gz", redis_url, tmp_path, speed=0.05)
+    publishing = Publishing(recordings / "mca.json.gz", redis_url, tmp_path, speed=0.02)
     saver.wait_for(lambda status: points_in(status) > 0)
     (target,) = tmp_path.glob("*.h5")
     target.unlink()
@@ -199,7 +199,7 @@ def test_a_disk_that_is_full_in_mid_scan_costs_no_point(
 ) -> None:
     saver = start_saver(disk_minimum_gb=0.0)
     publishing = Publishing(
-        recordings / "mca.json.gz", redis_url, small_disk, speed=0.05, file="data.h5"
+        recordings / "mca.json.gz", redis_url, small_disk, speed=0.02, file="data.h5"
     )
     saver.wait_for(lambda status: points_in(status) > 0)
     filler = fill(small_disk)
@@ -238,7 +238,7 @@ def test_a_file_system_that_goes_in_mid_scan_is_waited_for(
 ) -> None:
     saver = start_saver(disk_minimum_gb=0.0)
     publishing = Publishing(
-        recordings / "mca.json.gz", redis_url, small_disk, speed=0.05, file="data.h5"
+        recordings / "mca.json.gz", redis_url, small_disk, speed=0.02, file="data.h5"
     )
     saver.wait_for(lambda status: points_in(status) > 0)
     away = small_disk.with_name("elsewhere")
