@@ -12,6 +12,13 @@ _KEPT_FREE = 256 * 2**20
 _GROWTH = 16 * 2**20
 
 
+def give_back_memory() -> None:
+    """Return to the system what is free: for a worker that has nothing to do."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def keep_freed_memory() -> None:
     """Let blocks of up to 32 MB, and up to 256 MB in all, be used again after they were freed.
 

@@ -12,6 +12,7 @@ import gevent
 from gevent.event import Event
 from gevent.socket import wait_read
 
+from tango_saver.engine.allocation import give_back_memory
 from tango_saver.engine.awaited_links import link_scan
 from tango_saver.engine.cooperative import CooperativeExecutor
 from tango_saver.engine.forwarding import forward_logging
@@ -172,9 +173,13 @@ class SavingProcess:
             self._leave.set()
 
     def _tell_progress(self) -> None:
+        was_busy = False
         while True:
             gevent.sleep(_PROGRESS_S)
             self._look_for_broken_files()
+            if was_busy and not self._writers:
+                give_back_memory()
+            was_busy = bool(self._writers)
             changed = []
             for key, writer in self._writers.items():
                 progress = writer.progress()
