@@ -160,6 +160,7 @@ def test_in_a_redis_that_was_emptied_a_claim_is_made_again(join: Join, redis_url
 def test_a_lease_is_renewed_although_redis_has_no_memory_left(join: Join, redis_url: str) -> None:
     a = join("a")
     with redis.Redis.from_url(redis_url) as client:
+        limit = client.config_get("maxmemory")["maxmemory"]
         client.config_set("maxmemory", "1")
         try:
             with pytest.raises(redis.OutOfMemoryError):
@@ -168,7 +169,7 @@ def test_a_lease_is_renewed_although_redis_has_no_memory_left(join: Join, redis_
             assert answer is not None
             assert not a.renew(LONG_S, {TARGET: answer.fence}, listens=True).lost
         finally:
-            client.config_set("maxmemory", "0")
+            client.config_set("maxmemory", limit)
 
 
 def test_a_redis_that_knows_no_flags_of_scripts_runs_them_too(join: Join) -> None:
