@@ -218,7 +218,7 @@ class Desk:
     def _(self, event: Heard) -> None:
         if event.listener is self._listener:
             self._hears()
-        self._recollection.hears(event.entry, is_current=event.listener is self._listener)
+        self._recollection.hears(event.entry)
         for warning in event.warnings:
             _LOG.warning("%s", warning)
             self._last_error = warning

@@ -98,7 +98,10 @@ class Listener:
         while True:
             try:
                 source = source or open_source(self._settings)
-                position = position or source.entry_at(self._started).earliest
+                if not position:
+                    position = source.entry_at(self._started).earliest
+                    # Told at once: whoever goes on after a sudden end goes on from here.
+                    self._tell(Heard(self, (), position, ()))
                 scans, reached, warnings = source.new_scans(position, _WAIT_S)
                 if self._stopping.is_set():
                     self._hear_the_rest(source, position)

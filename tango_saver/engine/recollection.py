@@ -37,15 +37,10 @@ class Recollection:
         """Start was given."""
         self._stopped_by_user = False
 
-    def hears(self, entry: str, *, is_current: bool) -> None:
-        """Everything up to this place in the history was announced.
-
-        Args:
-            entry: the place.
-            is_current: by the listener of now, not by one that looks for what came before Stop.
-        """
+    def hears(self, entry: str) -> None:
+        """Everything up to this place in the history was announced."""
         self._last_entry = entry
-        self._goes_on = self._goes_on or is_current
+        self._goes_on = self._goes_on or not self._stopped_by_user
 
     def stops(self, *, by_user: bool) -> None:
         """No scan is taken any more; if the server ends, the next one goes on listening."""

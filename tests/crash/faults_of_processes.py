@@ -134,10 +134,10 @@ def publisher_dies(ground: Ground) -> None:
     ground.next_scans(saver)
 
 
-@faults("publisher pauses for 3 s (beam loss) and goes on")
+@faults("publisher pauses for 7 s (beam loss) and goes on (`publisher_timeout` 8 s here)")
 def publisher_pauses(ground: Ground) -> None:
-    saver = ground.saver(publisher_timeout_s=5.0)
-    scan = ground.scan(n_points=2, rate_hz=1 / 3).start()
+    saver = ground.saver(publisher_timeout_s=8.0)
+    scan = ground.scan(n_points=2, rate_hz=1 / 7).start()
     ground.keep_words(saver.wait_for(lambda status: status.running and status.running[0].notice))
     ground.judge(saver, scan)
     ground.next_scans(saver)

@@ -344,6 +344,15 @@ def _prepare(url: str) -> None:
     prepare_database(url)
 
 
+def test_scans_that_follow_a_saver_that_ended_at_once_are_saved_by_the_next(
+    recordings: Path, redis_url: str, start_saver: StartSaver, tmp_path: Path
+) -> None:
+    start_saver().conductor.shutdown(10)
+    keys = replay(recordings / "ascan.json.gz", redis_url, tmp_path, speed=0)
+    (report,) = start_saver().reports(keys)
+    assert report.state is SavingState.SAVED
+
+
 def test_last_file_and_reports_survive_a_restart(
     recordings: Path, redis_url: str, start_saver: StartSaver, tmp_path: Path
 ) -> None:
