@@ -136,8 +136,8 @@ class PersistentScan:
         report = writer.run()
         if writer.points_gained:
             self._failures, self._troubled_since = 0, 0.0
-        if writer.begun:
-            self._before = Place.of(self._place) or self._before
+        # As it was when it was written: by now its file system may be gone.
+        self._before = writer.place or self._before
         self._order = msgspec.structs.replace(self._order, warnings=writer.lasting_warnings)
         return report, writer.interruption
 

@@ -18,6 +18,7 @@ from tango_saver.layout.report import abandoned_plan
 from tango_saver.model.plan import FilePlan, FrameRun
 from tango_saver.model.records import Points
 from tango_saver.model.report import ChannelReport
+from tango_saver.sink.availability import Place
 from tango_saver.sink.file import TargetFile
 from tango_saver.sink.journal import Journal
 from tango_saver.sink.scan import ScanInFile
@@ -80,6 +81,8 @@ class ScanFile:
         self._bytes = 0
         self.begun = False
         """The entries are in the file."""
+        self.place: Place | None = None
+        """Where the file was when they were made, or taken up again."""
         self.entries: tuple[str, ...] = ()
         """Their names, once they were looked for."""
         self.rows_visible = 0
@@ -154,7 +157,7 @@ class ScanFile:
             except EntryExistsError:
                 journal.remove()
                 raise
-            self.begun = True
+            self.begun, self.place = True, Place.of(self._path)
             lengths = dict(self._scan.lengths())
             self._rows = self.rows_visible = sum(lengths.values())
             if journal.confirmed and lengths != dict(journal.confirmed):

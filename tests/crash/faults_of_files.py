@@ -105,7 +105,7 @@ def vanished(ground: Ground) -> None:
         subprocess.run(["mount", "--move", str(disk), str(away)], check=True)
         ground.told(saver, lambda status: status.state is SaverState.ALARM)
         wait(3)
-        assert not list(disk.iterdir())
+        assert list(disk.iterdir()) == []
         subprocess.run(["mount", "--move", str(away), str(disk)], check=True)
         ground.judge(saver, scan)
         ground.next_scans(saver)

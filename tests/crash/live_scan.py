@@ -189,7 +189,11 @@ class Relay:
         with contextlib.suppress(OSError):
             while True:
                 theirs, _ = listener.accept()
-                ours = socket.create_connection(("127.0.0.1", self._port))
+                try:
+                    ours = socket.create_connection(("127.0.0.1", self._port))
+                except OSError:
+                    theirs.close()  # as a Redis that is away does
+                    continue
                 self._sockets += [theirs, ours]
                 for source, sink, slow in ((theirs, ours, False), (ours, theirs, True)):
                     threading.Thread(

@@ -244,7 +244,8 @@ def test_a_file_system_that_goes_in_mid_scan_is_waited_for(
     away = small_disk.with_name("elsewhere")
     away.mkdir()
     subprocess.run(["mount", "--move", str(small_disk), str(away)], check=True)
-    status = saver.wait_for(lambda status: status.state is SaverState.ALARM)
+    status = saver.wait_for(lambda status: "is not mounted" in status.status)
+    assert status.state is SaverState.ALARM
     assert "data.h5" in status.status
     assert list(small_disk.iterdir()) == []  # nothing is made where the file system belongs
     subprocess.run(["mount", "--move", str(away), str(small_disk)], check=True)
