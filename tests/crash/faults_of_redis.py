@@ -105,7 +105,7 @@ def unprepared(ground: Ground) -> None:
 @faults("Redis at `maxmemory`: it refuses what the session publishes for 3 s")
 def full(ground: Ground) -> None:
     saver = ground.saver()
-    scan = ground.scan(n_points=200).start()
+    scan = ground.scan(n_points=350).start()
     saver.wait_for(lambda status: points_in(status) > 100)
     ground.client.config_set("maxmemory", "1mb")
     wait(3)
