@@ -18,6 +18,8 @@ import numpy.typing as npt
 
 from tango_saver.model.scan import Json, ScanDescription, ScanKey
 
+_JSON_SIZE = 100
+
 
 @dataclass(frozen=True, slots=True)
 class FixedPoints:
@@ -65,6 +67,17 @@ def behind(points: Points, n_points: int) -> Points:
             return RaggedPoints(arrays[n_points:])
         case JsonPoints(values):
             return JsonPoints(values[n_points:])
+
+
+def size_of(points: Points) -> int:
+    """Bytes that points take in memory, about: a json value is taken for 100."""
+    match points:
+        case FixedPoints(array):
+            return array.nbytes
+        case RaggedPoints(arrays):
+            return sum(array.nbytes for array in arrays)
+        case JsonPoints(values):
+            return len(values) * _JSON_SIZE
 
 
 @dataclass(frozen=True, slots=True)
