@@ -14,6 +14,8 @@ class Alarms:
     def __init__(self) -> None:
         self._causes: dict[str, str] = {}
         self._kept: deque[str] = deque(maxlen=_KEPT)
+        self.last_error = ""
+        """The newest of all errors since ``reset``, whether somebody should look or not."""
 
     def set(self, cause: str, sentence: str) -> None:
         """The cause is there; an empty sentence means that it is not."""
@@ -30,6 +32,7 @@ class Alarms:
     def reset(self) -> None:
         """Somebody has looked; what still lasts stays."""
         self._kept.clear()
+        self.last_error = ""
 
     def sentences(self) -> tuple[str, ...]:
         """What lasts first, then what happened, newest first."""

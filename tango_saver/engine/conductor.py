@@ -149,7 +149,7 @@ class Conductor:
 
     def choose(self, choice: Choice) -> None:
         """Of the scans that are heard of from now on, save these; nothing else changes."""
-        self._desk.choice = choice
+        self._desk.choose(choice)
 
     def shutdown(self, timeout_s: float) -> bool:
         """Listen no more, wait until running scans are finished, then end the workers.

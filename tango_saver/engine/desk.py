@@ -5,53 +5,35 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from functools import singledispatchmethod
 
 from tango_saver.engine import events
+from tango_saver.engine.admission import Admission
 from tango_saver.engine.alarms import Alarms
 from tango_saver.engine.awaited_links import AwaitedLinks
 from tango_saver.engine.choice import Choice
-from tango_saver.engine.dispatcher import Dispatcher, order_for
+from tango_saver.engine.dispatcher import Dispatcher
 from tango_saver.engine.display import View
+from tango_saver.engine.hearing import Hearing
 from tango_saver.engine.inspection import DiskSeen, Inspected, Inspector
 from tango_saver.engine.ledger import Ledger, RunningScan, refusal
-from tango_saver.engine.listener import Deaf, Heard, Listener, Silent
-from tango_saver.engine.loss_forecast import LossWatch
+from tango_saver.engine.listener import Deaf, Heard, Silent
 from tango_saver.engine.memory import Memory, MemoryKeeper
 from tango_saver.engine.messages import LinkScan, LostPoints, SaveScan
+from tango_saver.engine.outlook import Outlook
 from tango_saver.engine.pool import WorkerPool
 from tango_saver.engine.recollection import Recollection
 from tango_saver.engine.redis_watch import MemorySeen
+from tango_saver.engine.replacements import Replacements
 from tango_saver.engine.sharing import Hands, Sharing
-from tango_saver.engine.wording import (
-    disk_trouble,
-    file_system_trouble,
-    listening_trouble,
-    loss_trouble,
-    postponed_trouble,
-    report_alarms,
-    running_trouble,
-)
+from tango_saver.engine.wording import postponed_trouble, report_alarms
 from tango_saver.engine.worker_news import WorkerNews
-from tango_saver.errors import (
-    DiskFullError,
-    EngineError,
-    ProtocolVersionError,
-    SaverError,
-    TargetForbiddenError,
-    TargetPathError,
-)
+from tango_saver.errors import EngineError, SaverError
 from tango_saver.model.report import SavingState, ScanProgress, ScanReport
 from tango_saver.model.scan import ScanAnnouncement
 from tango_saver.model.settings import SaverSettings
 
 _LOG = logging.getLogger(__name__)
-
-_PATIENCE_S = 5.0
-"""A file system that has not answered for so long is spoken of."""
-_LOOK_AGAIN_S = 5.0
-"""Between two looks at a target that could not be written."""
 
 
 class Desk:
@@ -71,33 +53,27 @@ class Desk:
         keeper: MemoryKeeper,
         post: Callable[[events.Event], None],
     ) -> None:
-        self._settings = settings
-        self.choice = Choice(frozenset(settings.data_writers))
-        """Which scans are saved of those that are heard of."""
+        self._alarms = Alarms()
         self._recollection = Recollection(settings, memory, keeper)
         self._ledger = Ledger(memory.finished)
         self._ledger.last_file = memory.last_file
-        self._last_error = ""
-        self._alarms = Alarms()
-        self._fault = ""
-        self._deaf_since = ""
-        self._listener: Listener | None = None
-        self._draining: set[Listener] = set()
+        self._hearing = Hearing(settings, self._alarms)
+        self._outlook = Outlook(settings, self._alarms, post)
         self._inspector = Inspector(settings, post)
-        self._disk_free_gb = float("nan")
-        self._loss_watch = LossWatch(settings, post)
+        self._admission = Admission(
+            settings, self._ledger, self._inspector, admit=self._admit, refuse=self._fail
+        )
         self._pool = WorkerPool(
             settings,
             on_news=lambda worker, news: post(events.NewsCame(worker, news)),
             on_gone=lambda worker, error: post(events.WorkerGone(worker, error)),
             on_spare=lambda: post(events.SpareStarted()),
         )
-        self._restarts = 0
         self._dispatcher = Dispatcher(self._pool, self._fail)
         self._links = AwaitedLinks(self._pool, memory.links)
-        self._postponed: dict[str, SaveScan] = {}
-        """Refused for a target that could not be written; saved when it can be."""
-        self._look_again_at = 0.0
+        self._replacements = Replacements(
+            self._pool, self._ledger, self._dispatcher, self._links, self._alarms
+        )
         self._worker_news = WorkerNews(
             self._ledger, self._pool, self._links, self._alarms, self._finish, self.remember
         )
@@ -109,7 +85,7 @@ class Desk:
             self._pool,
             Hands(
                 dispatch=self._dispatcher.dispatch,
-                recover=self._recover,
+                recover=self._admission.recover,
                 finish=self._finish,
                 alarm=lambda sentence: self._alarms.set("claims", sentence),
                 takes=self._takes_over,
@@ -117,39 +93,41 @@ class Desk:
             lambda news: post(events.ClaimsChanged(news)),
         )
         for order in memory.running:
-            self._recover(order)
+            self._admission.recover(order)
+
+    def choose(self, choice: Choice) -> None:
+        """Of the scans that are heard of from now on, save these; callable from every thread."""
+        self._admission.choice = choice
 
     # ------------------------------------------------------------------ what is shown
 
     def view(self) -> View:
         """All that is to be shown now."""
-        running = tuple(scan.progress for scan in self._ledger.running.values())
-        self._watch_running(running)
-        loss = self._loss_watch.forecast(scan.at_risk for scan in self._ledger.running.values())
-        self._alarms.set("loss", loss_trouble(loss))
+        scans = tuple(self._ledger.running.values())
+        loss = self._outlook.look(scans)
         sums = self._ledger.sums()
         return View(
-            running=running,
+            running=tuple(scan.progress for scan in scans),
             finished=tuple(self._ledger.finished),
             elsewhere=self._sharing.elsewhere,
             sums=sums,
             last_file=self._ledger.last_file,
-            last_error=self._last_error,
+            last_error=self._alarms.last_error,
             alarms=self._alarms.sentences(),
-            fault=self._fault,
+            fault=self._hearing.fault,
             data_rate=self._ledger.data_rate(time.monotonic(), sums.bytes_saved),
-            disk_free_gb=self._disk_free_gb,
+            disk_free_gb=self._outlook.disk_free_gb,
             seconds_to_data_loss=loss.seconds,
             workers=len(self._pool),
-            worker_restarts=self._restarts,
+            worker_restarts=self._replacements.restarts,
             unfinished=self._unfinished,
-            listens=bool(self._listener or self._draining),
+            listens=not self._hearing.silent,
         )
 
     @property
     def busy(self) -> bool:
         """Scans are being saved, or looked for after Stop."""
-        return bool(self._ledger.running or self._draining)
+        return bool(self._ledger.running) or self._hearing.draining
 
     def tick(self) -> None:
         """To be called regularly."""
@@ -159,22 +137,9 @@ class Desk:
         self._links.tick(self._sharing.permits)
         self._sharing.tick(self._pool.owns)
         self._alarms.set("links", self._links.sentence)
-        targets = [order.target for order in self._postponed.values()]
+        targets = [order.target for order in self._admission.postponed]
         self._alarms.set("postponed", postponed_trouble(targets))
-        if self._postponed and time.monotonic() > self._look_again_at:
-            self._look_again_at = time.monotonic() + _LOOK_AGAIN_S
-            for order in self._postponed.values():
-                self._inspector.inspect(order.key, order.target)
-
-    def _watch_running(self, running: tuple[ScanProgress, ...]) -> None:
-        self._alarms.set("running", running_trouble(running))
-        long_ago = time.time() - _PATIENCE_S
-        waiting = [
-            scan.target
-            for scan in self._ledger.running.values()
-            if scan.worker is None and scan.progress.started_at < long_ago
-        ]
-        self._alarms.set("file system", file_system_trouble(waiting))
+        self._admission.tick()
 
     # ------------------------------------------------------------------ events
 
@@ -185,70 +150,44 @@ class Desk:
 
     @handle.register
     def _(self, event: events.ListeningBegan) -> None:
-        self._listening_ended()
-        self._listener = event.listener
+        self._hearing.begins(event.listener)
         self._sharing.listens(goes_on=True)
         self._recollection.listens()
-        self._keep_spare()
+        self._replacements.keep_spare()
 
     @handle.register
     def _(self, event: events.ListeningEnded) -> None:
         self._sharing.listens(goes_on=False)
         self._recollection.stops(by_user=event.by_user)
-        self._listening_ended()
+        self._hearing.ends()
         self._heard_all()
-
-    def _listening_ended(self) -> None:
-        if self._listener is not None:
-            self._draining.add(self._listener)
-            self._listener = None
-        self._is_not_deaf()
 
     @handle.register
     def _(self, event: Silent) -> None:
-        self._draining.discard(event.listener)
+        self._hearing.drained(event)
         self._heard_all()
 
     def _heard_all(self) -> None:
-        if self._listener is None and not self._draining:
+        if self._hearing.silent:
             self._recollection.is_silent()
             self.remember()
 
     @handle.register
     def _(self, event: Heard) -> None:
-        if event.listener is self._listener:
-            self._hears()
+        self._hearing.hears(event)
         self._recollection.hears(event.entry)
         for warning in event.warnings:
             _LOG.warning("%s", warning)
-            self._last_error = warning
+            self._alarms.last_error = warning
             self._alarms.keep(warning)
         for scan in event.scans:
-            if self._wanted(scan):
+            if self._admission.wants(scan):
                 self._take(scan)
         self.remember()
 
     @handle.register
     def _(self, event: Deaf) -> None:
-        if event.listener is not self._listener:
-            return
-        if not self._deaf_since:
-            self._deaf_since = time.strftime("%H:%M:%S")
-            _LOG.error("%s", event.error)
-        sentence = listening_trouble(event.error, self._settings, self._deaf_since)
-        foreign = isinstance(event.error, ProtocolVersionError)
-        self._fault = sentence if foreign else ""
-        self._alarms.set("redis", "" if foreign else sentence)
-        self._last_error = str(event.error)
-
-    def _hears(self) -> None:
-        if self._deaf_since:
-            _LOG.info("Listening for scans works again")
-        self._is_not_deaf()
-
-    def _is_not_deaf(self) -> None:
-        self._deaf_since = self._fault = ""
-        self._alarms.set("redis", "")
+        self._hearing.is_deaf(event)
 
     @handle.register
     def _(self, event: events.Described) -> None:
@@ -267,30 +206,15 @@ class Desk:
 
     @handle.register
     def _(self, event: Inspected) -> None:
-        scan = self._ledger.running.get(event.key)
-        if scan is None and event.error is None and event.key in self._postponed:
-            scan = self._recover(self._postponed.pop(event.key), inspect=False)
-        if scan is None or scan.worker is not None:
-            return
-        if event.error is not None:
-            if isinstance(event.error, TargetForbiddenError | DiskFullError):
-                self._postponed[scan.key] = order_for(scan)
-            self._fail(scan, event.error)
-            return
-        scan.wanted = event.target
-        scan.progress = replace(scan.progress, target=event.target, checked=True)
-        self._inspector.watch(event.target)
-        self._sharing.dispatch(scan)
-        self._keep_spare()
+        self._admission.inspected(event)
 
     @handle.register
     def _(self, event: DiskSeen) -> None:
-        self._disk_free_gb = event.free_gb
-        self._alarms.set("disk", disk_trouble(event.target, event.free_gb, self._settings))
+        self._outlook.disk_seen(event)
 
     @handle.register
     def _(self, event: MemorySeen) -> None:
-        self._loss_watch.saw(event)
+        self._outlook.memory_seen(event)
 
     @handle.register
     def _(self, event: events.NewsCame) -> None:
@@ -306,23 +230,14 @@ class Desk:
     @handle.register
     def _(self, event: events.WorkerGone) -> None:
         self._pool.forget(event.worker)
-        scans = [scan for scan in self._ledger.running.values() if scan.worker is event.worker]
-        if self._leaving:
-            return
-        self._restarts += 1
-        self._links.worker_gone(event.worker)
-        if event.worker.leaving:
-            self._dispatcher.worker_left(scans)
-        else:
-            self._last_error = str(event.error)
-            self._dispatcher.worker_died(scans, event.error)
-        self._keep_spare()
+        if not self._leaving:
+            self._replacements.gone(event)
 
     @handle.register
     def _(self, event: events.SpareStarted) -> None:
         del event
         if not self._leaving:
-            self._keep_spare()
+            self._replacements.keep_spare()
 
     @handle.register
     def _(self, event: events.EndAsked) -> None:
@@ -334,8 +249,7 @@ class Desk:
     def _(self, event: events.ResetAsked) -> None:
         del event
         self._alarms.reset()
-        self._last_error = ""
-        self._keep_spare()
+        self._replacements.keep_spare()
 
     @handle.register
     def _(self, event: events.MemoryTrouble) -> None:
@@ -345,66 +259,18 @@ class Desk:
 
     # ------------------------------------------------------------------ scans
 
-    def _wanted(self, scan: ScanAnnouncement) -> bool:
-        return (
-            self._settings.session in ("*", scan.session)
-            and scan.saved
-            and bool(scan.target)
-            and self.choice.takes(scan.session, scan.writer)
-        )
-
     def _takes_over(self, order: SaveScan) -> bool:
         """Whether a scan that another instance has left is for this one."""
-        return (
-            self._listener is not None
-            and self._settings.session in ("*", order.session)
-            and order.key not in self._postponed
-        )
+        return self._hearing.listening and self._admission.takes_over(order)
 
     def _take(self, announced: ScanAnnouncement, *, again: bool = False) -> None:
-        if announced.key in self._ledger.running or self._leaving:
-            return
-        self._postponed.pop(announced.key, None)
-        progress = ScanProgress(
-            key=announced.key,
-            session=announced.session,
-            name=announced.name,
-            number=announced.number,
-            state=SavingState.WAITING,
-            target=announced.target,
-            started_at=time.time(),
-            checked=False,
-        )
-        scan = RunningScan(progress, again=again)
-        self._ledger.running[announced.key] = scan
-        if not announced.target:
-            error = TargetPathError(
-                "BLISS has given it no file",
-                scan=announced.key,
-                advice="Only a scan made with SCAN_SAVING enabled has one",
-            )
-            self._fail(scan, error)
-            return
-        self._inspector.inspect(announced.key, announced.target)
+        if not self._leaving:
+            self._admission.take(announced, again=again)
 
-    def _recover(self, order: SaveScan, *, inspect: bool = True) -> RunningScan:
-        """Go on with a scan whose saving was interrupted, or could not begin."""
-        _LOG.info("scan %s: its saving to %s goes on", order.key, order.target)
-        progress = ScanProgress(
-            key=order.key,
-            session=order.session,
-            name=order.name,
-            number=order.number,
-            state=SavingState.WAITING,
-            target=order.target,
-            warnings=order.warnings,
-            started_at=order.started_at,
-        )
-        scan = RunningScan(progress, attempt=order.attempt + 1, lost=list(order.lost))
-        self._ledger.running[order.key] = scan
-        if inspect:
-            self._inspector.inspect(order.key, order.target)
-        return scan
+    def _admit(self, scan: RunningScan) -> None:
+        """A scan whose target can be written."""
+        self._sharing.dispatch(scan)
+        self._replacements.keep_spare()
 
     def _fail(self, scan: RunningScan, error: SaverError) -> None:
         """End a scan that no worker will report."""
@@ -421,27 +287,18 @@ class Desk:
         for sentence in report_alarms(report):
             self._alarms.keep(sentence)
         if report.error:
-            self._last_error = report.error
+            self._alarms.last_error = report.error
         self.remember()
 
     def remember(self) -> None:
         """Have what survives a restart written."""
-        self._recollection.write(self._ledger, self._postponed.values(), self._links.orders)
-
-    def _keep_spare(self) -> None:
-        try:
-            self._pool.keep_spare()
-        except EngineError as error:
-            _LOG.error("%s", error)
-            self._alarms.set("workers", str(error))
-        else:
-            self._alarms.set("workers", "")
+        self._recollection.write(self._ledger, self._admission.postponed, self._links.orders)
 
     def dismiss_workers(self) -> None:
         """Have all workers flush, close and leave, and wait for it; the one thing that waits."""
         self._leaving = True
         self._inspector.close()
-        self._loss_watch.close()
+        self._outlook.close()
         self._pool.leave()
         self._pool.end()
 
@@ -452,8 +309,7 @@ class Desk:
             _LOG.warning("scan %s is left unfinished", scan.key)
         self.remember()
         self._ledger.running.clear()
-        self._listener = None
-        self._draining.clear()
+        self._hearing.close()
         self._sharing.close()
         self._recollection.close()
         return not self._unfinished

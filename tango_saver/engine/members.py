@@ -160,7 +160,7 @@ class Members:
         settings = self._settings
         if not description.saved:
             return "the session does not save it"
-        if settings.session not in ("*", description.session):
+        if not settings.covers(description.session):
             return f"it belongs to the session {description.session}"
         if description.writer not in settings.data_writers:
             return f"it is left to the writer {description.writer!r}"

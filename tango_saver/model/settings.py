@@ -60,3 +60,7 @@ class SaverSettings:
     state_directory: str = field(default="")
     """Folder for what survives a restart (last file, position in the history); empty for
     ``$XDG_STATE_HOME/tango_saver``, or ``~/.local/state/tango_saver``."""
+
+    def covers(self, session: str) -> bool:
+        """Whether scans of this session are for this saver."""
+        return self.session in ("*", session)
