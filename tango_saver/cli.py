@@ -88,6 +88,9 @@ def serve(
     multivalue_positioners: Annotated[
         bool, typer.Option(help="Channels of one scanned axis or timer share a group.")
     ] = _DEFAULTS.multivalue_positioners,
+    edf_pixels: Annotated[
+        bool, typer.Option(help="Frames in uncompressed EDF files are shown as pixels, too.")
+    ] = _DEFAULTS.edf_pixels,
     checksums: Annotated[
         bool, typer.Option(help="Points are stored with a checksum for each chunk.")
     ] = _DEFAULTS.checksums,
@@ -124,6 +127,7 @@ def serve(
         layout=layout,
         keepshape=keepshape,
         multivalue_positioners=multivalue_positioners,
+        edf_pixels=edf_pixels,
         checksums=checksums,
         allowed_roots=tuple(allowed_root or ()),
         fallback_roots=tuple(fallback_root or ()),

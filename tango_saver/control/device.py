@@ -92,6 +92,15 @@ class TangoSaver(ShowingDevice):
             " For the layout nexus."
         ),
     )
+    edf_pixels = device_property(
+        dtype=bool,
+        default_value=_DEFAULTS.edf_pixels,
+        doc=_doc(
+            "Whether frames in uncompressed EDF files are shown as pixels, too. HDF5 finds them by"
+            " absolute file names only: not any more once the files are moved. For the layout"
+            " nexus."
+        ),
+    )
     checksums = device_property(
         dtype=bool,
         default_value=_DEFAULTS.checksums,

@@ -40,6 +40,7 @@ class Properties(Protocol):
     layout: str
     keepshape: bool
     multivalue_positioners: bool
+    edf_pixels: bool
     checksums: bool
     data_writers: Sequence[str]
     allowed_roots: Sequence[str]
@@ -150,6 +151,7 @@ def _settings_from(properties: Properties) -> SaverSettings:
         layout=properties.layout.strip(),
         keepshape=properties.keepshape,
         multivalue_positioners=properties.multivalue_positioners,
+        edf_pixels=properties.edf_pixels,
         checksums=properties.checksums,
         data_writers=_lines(properties.data_writers),
         allowed_roots=_lines(properties.allowed_roots),

@@ -35,7 +35,10 @@ class Planner:
         self._settings = settings
         self._layout = settings.layout
         self._options = LayoutOptions(
-            settings.keepshape, settings.multivalue_positioners, settings.checksums
+            keepshape=settings.keepshape,
+            multivalue_positioners=settings.multivalue_positioners,
+            edf_pixels=settings.edf_pixels,
+            checksums=settings.checksums,
         )
 
     @property

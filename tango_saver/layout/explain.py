@@ -90,6 +90,9 @@ def _reference(dataset: ReferenceDataset, links: Iterable[str]) -> Iterator[str]
     yield from (f"  link     {link}" for link in links)
     if dataset.dtype is None:
         yield "  frames   table of file names and indices"
+        if dataset.pixels is not None:
+            pixels = dataset.pixels
+            yield f"  pixels   {pixels.path}, {pixels.dtype.name} {_shape(pixels.shape)}"
     else:
         yield f"  frames   {dataset.dtype.name} {_shape(dataset.shape)}"
         yield f"  storage  virtual dataset over {dataset.source} in the detector's files"

@@ -136,7 +136,7 @@ def _plan_entry(
     _add_metadata(tree, description)
     plot = plan_plot(tree, description, placed, moment.n_points)
     streams = stream_datasets(tree, description, placed, plot.companions)
-    images = plan_images(tree, description, placed)
+    images = plan_images(tree, description, placed, options)
     sequences = _sequences(description, subscan)
     if sequences:
         add_members(

@@ -32,6 +32,8 @@ class LayoutOptions:
     """Channels of a mesh scan appear on its grid, slow axis first, instead of flat."""
     multivalue_positioners: bool = False
     """Several channels of one scanned axis or timer share an NXpositioner."""
+    edf_pixels: bool = False
+    """Frames in uncompressed EDF files are shown as pixels, too, by absolute file names."""
     checksums: bool = False
     """Points are stored with a checksum for each chunk."""
 

@@ -152,6 +152,15 @@ def frame_files(channel: ChannelSpec) -> FrameFiles | None:
         ) from error
 
 
+def pixel_type(channel: ChannelSpec) -> tuple[np.dtype[Any], tuple[int, int]] | None:
+    """Type of a pixel, rows and columns of a frame; None if no usable ones are published."""
+    try:
+        dtype, shape = _frame(channel.info)
+    except BadInfoError:
+        return None
+    return (dtype, (shape[0], shape[1])) if len(shape) == 2 else None  # noqa: PLR2004
+
+
 def _lima(channel: ChannelSpec) -> FrameFiles | None:
     found = _part(channel.info, "lima_info")
     if not found.get("file_path"):

@@ -237,6 +237,26 @@ class FrameRun:
 
 
 @dataclass(frozen=True, slots=True)
+class PixelDataset:
+    """The pixels ``(n_frames, *shape)`` of frames in EDF files, which HDF5 reads where they lie.
+
+    The names of the files are absolute. It ends before the first frame that cannot be shown.
+    """
+
+    path: str
+    channel: str
+    parts: str
+    """Path of the group for the parts of a long one, ``(2000, *shape)`` each."""
+    dtype: np.dtype[Any]
+    """Of one value, as published; the byte order is that of the files."""
+    shape: tuple[int, ...]
+    """Of one frame: rows, columns."""
+    attributes: Attributes = field(default_factory=dict)
+    companions: tuple[Node, ...] = ()
+    """As those of a StreamDataset."""
+
+
+@dataclass(frozen=True, slots=True)
 class ReferenceDataset:
     """The dataset that shows the frames a detector saved itself; no pixel is copied.
 
@@ -262,6 +282,8 @@ class ReferenceDataset:
     columns: tuple[str, str] | None = None
     """Format of the files and dataset in each: the table has five columns ``(n_frames, 5)``
     instead: name of the file without folder, format, index in the file, dataset, file name."""
+    pixels: PixelDataset | None = None
+    """Made beside a table."""
     reason: str = ""
     """The rule that decided, one short phrase; shown by ``explain``."""
 

@@ -28,6 +28,9 @@ class SaverSettings:
     """In the layout nexus, several channels of one scanned axis or timer share a group."""
     checksums: bool = False
     """Points are stored with a checksum (Fletcher32) for each chunk, which HDF5 verifies."""
+    edf_pixels: bool = False
+    """In the layout nexus, frames in uncompressed EDF files are shown as pixels, too, by the
+    absolute names of the files."""
     data_writers: tuple[str, ...] = ("nexus", "external", "mapping", "hdf5")
     """Values of SCAN_SAVING.writer whose scans are saved; hdf5 is BLISS 1 alone, which then saves
     them itself too, into a file of another name."""

@@ -4,9 +4,8 @@ HDF5 cannot add a source to a virtual dataset. So a longer one is made beside it
 in its place; the shorter one stays allocated until the next but one, so that a reader that
 has just found it does not see its place being used for something else.
 
-A table names a frame ``file::index``, relative to the folder of the target. Files that are
-not HDF5 could be shown as pixels with HDF5's external storage, but it looks for a relative
-name where the reader was started, and an absolute one is wrong once the data are moved.
+A table names a frame ``file::index``, relative to the folder of the target. Beside it can be
+the pixels, see ``sink.pixels``.
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ from tango_saver.sink.nodes import (
     set_attributes,
     type_in_file,
 )
+from tango_saver.sink.pixels import PixelWriter
 from tango_saver.sink.space import FileSpace
 from tango_saver.sink.statics import StaticNodes
 
@@ -70,6 +70,7 @@ class ReferenceWriter:
         self._statics = statics
         self._made: list[h5d.DatasetID] = []
         self._missing: list[tuple[int, int]] = []
+        self._pixels = PixelWriter(root, spec.pixels, statics) if spec.pixels else None
         self._names: dict[str, str] = {}
         self._folders: dict[str, str] = {}
 
@@ -96,12 +97,19 @@ class ReferenceWriter:
             self._put(self.spec.path, self._virtual(runs, n_frames))
         else:
             self._extend_table(runs, n_frames)
+        if self._pixels is not None:
+            self._pixels.show(runs, missing[0][0] if missing else n_frames)
         if list(missing) != self._missing:
             self._note_missing(missing)
         if first:
             paths = (self.spec.path, self.spec.missing)
             self._statics.create_companions(self.spec, paths)
         self.n_frames = n_frames
+
+    @property
+    def trouble(self) -> str:
+        """Why not all frames are shown as pixels though that is asked for; else empty."""
+        return "" if self._pixels is None else self._pixels.trouble
 
     def relative_name(self, file: str) -> str:
         """Name of a file as seen from the folder of the target, links followed."""

@@ -65,7 +65,8 @@ class ScanInFile:
     @property
     def warnings(self) -> tuple[str, ...]:
         """Nodes that could not be made, each one sentence."""
-        return tuple(self._statics.warnings)
+        hidden = [writer.trouble for writer in self._references.values() if writer.trouble]
+        return (*self._statics.warnings, *hidden)
 
     @property
     def failed_channels(self) -> Mapping[str, str]:

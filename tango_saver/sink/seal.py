@@ -148,8 +148,13 @@ def _digests(group: h5py.Group) -> Iterator[tuple[str, str]]:
             continue
         if isinstance(member, h5py.Group):
             yield from _digests(member)
-        elif isinstance(member, h5py.Dataset) and not member.is_virtual:
+        elif isinstance(member, h5py.Dataset) and _is_own(member):
             yield f"{group.name.rstrip('/')}/{name}", _digest_of_dataset(member)
+
+
+def _is_own(dataset: h5py.Dataset) -> bool:
+    """Whether its values are in this file."""
+    return not dataset.is_virtual and not dataset.external
 
 
 def _digest_of_dataset(dataset: h5py.Dataset) -> str:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from h5py import h5d, h5f, h5p
 
 from tango_saver.model.plan import FrameRun, ReferenceDataset
+from tango_saver.sink.edf import EdfError, UnfinishedEdfError, edf_frames
 from tango_saver.sink.trouble import HDF5_ERRORS, first_line
 
 
@@ -49,7 +51,8 @@ def look_at(run: FrameRun, spec: ReferenceDataset, target: Path) -> Source:
 
     Args:
         run: frames in one file.
-        spec: what they must be; a table asks for no more than that the file is there.
+        spec: what they must be; a table asks for no more than that the file is there, with
+            pixels beside it that the frames are there wholly.
         target: the file that is being written, which is never a source.
     """
     try:
@@ -61,7 +64,9 @@ def look_at(run: FrameRun, spec: ReferenceDataset, target: Path) -> Source:
         return Source(0, f"cannot be looked at: {reason}", may_pass=True)
     if not stat.S_ISREG(found.st_mode) or _is(target, found):
         return Source(0, "is not a file of images")
-    return _look_inside(run, spec) if spec.source else Source(run.n_frames)
+    if spec.source:
+        return _look_inside(run, spec)
+    return Source(run.n_frames) if spec.pixels is None else _look_at_frames(run)
 
 
 def _is(path: Path, found: os.stat_result) -> bool:
@@ -69,6 +74,21 @@ def _is(path: Path, found: os.stat_result) -> bool:
         return os.path.samestat(found, os.stat(path))  # noqa: PTH116 - as above
     except OSError:
         return False
+
+
+def _look_at_frames(run: FrameRun) -> Source:
+    """Whether the frames of an EDF file are there wholly, whatever they are."""
+    n_frames = 0
+    try:
+        for _ in islice(edf_frames(run.file), run.first_frame, run.first_frame + run.n_frames):
+            n_frames += 1
+    except (UnfinishedEdfError, OSError) as error:
+        return Source(n_frames, str(error), may_pass=True)
+    except EdfError:
+        return Source(run.n_frames)
+    if n_frames < run.n_frames:
+        return Source(n_frames, f"has {run.first_frame + n_frames} frames only", may_pass=True)
+    return Source(n_frames)
 
 
 def _look_inside(run: FrameRun, spec: ReferenceDataset) -> Source:

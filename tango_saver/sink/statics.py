@@ -17,6 +17,7 @@ from tango_saver.model.plan import (
     FilePlan,
     Group,
     Node,
+    PixelDataset,
     ReferenceDataset,
     StreamDataset,
     Value,
@@ -77,7 +78,7 @@ class StaticNodes:
             self._nodes[node.path] = node
 
     def create_companions(
-        self, spec: StreamDataset | ReferenceDataset, paths: Iterable[str]
+        self, spec: StreamDataset | ReferenceDataset | PixelDataset, paths: Iterable[str]
     ) -> None:
         """Make what comes with the dataset of a channel.
 

@@ -16,6 +16,7 @@ import pytest
 from cameras import CHANNEL, DATASET, Camera, start_camera
 from file.compare import compare, extras
 from file.intended_differences import is_added
+from PyMca5.PyMcaIO.EdfFile import EdfFile
 from saving import RunningSaver, StartSaver, worker_of
 
 from tango_saver.demo.publisher import replay
@@ -153,6 +154,32 @@ def test_everything_is_readable_after_the_whole_folder_was_moved(
         if recording == "lima_edf" and path.endswith("/simcam/image"):
             names = [text.decode().split("::")[0] for text in value]
             assert all((there / name).is_file() for name in names)
+
+
+def test_frames_of_edf_files_are_shown_as_pixels_where_that_is_asked_for(
+    recordings: Path, redis_url: str, start_saver: StartSaver, tmp_path: Path
+) -> None:
+    saver = start_saver(edf_pixels=True)
+    images = files_of("lima_edf")
+    assert images is not None
+    source = recordings / "lima_edf.json.gz"
+    (report,) = saver.reports(replay(source, redis_url, tmp_path / "data", images=images))
+    assert (report.state, report.warnings) == (SavingState.SAVED, ())
+    frames = [
+        opened.GetData(index)
+        for file in sorted(images.rglob("*.edf"))
+        for opened in [EdfFile(str(file), "rb")]
+        for index in range(opened.GetNumImages())
+    ]
+    target = tmp_path / "data" / "data.h5"
+    with h5py.File(target) as file:
+        for path in ("instrument/simcam/image_pixels", "measurement/simcam_pixels"):
+            np.testing.assert_array_equal(file[f"13.1/{path}"][()], frames)
+        assert len(file["13.1/measurement/simcam"]) == len(frames)
+    golden = golden_with_images("lima_edf", tmp_path / "golden")
+    assert compare(golden, target, "lima_edf") == []
+    new = [path for path in extras(golden, target) if not is_added("lima_edf", path)]
+    assert new == ["/13.1/instrument/simcam/image_pixels", "/13.1/measurement/simcam_pixels"]
 
 
 def every_dataset(path: Path) -> Iterator[tuple[str, Any]]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tango_saver.layout import Moment, plan_scan
+from tango_saver.layout.options import LayoutOptions
 from tango_saver.model.plan import FilePlan, Group, ReferenceDataset, SoftLink
 from tango_saver.model.scan import ChannelKind, ChannelSpec, ScanDescription, ScanKey, ScanState
 
@@ -28,7 +29,7 @@ def channel(name: str, info: dict[str, Any] | None = None, **parts: Any) -> Chan
     return ChannelSpec(name=name, **{**default, **number, **parts})
 
 
-def plan(*channels: ChannelSpec, device_type: str = "lima") -> FilePlan:
+def plan(*channels: ChannelSpec, device_type: str = "lima", edf_pixels: bool = False) -> FilePlan:
     devices = {
         spec.name: {"device_type": device_type, "device_info": {"type": "lima"}}
         for spec in channels
@@ -39,7 +40,8 @@ def plan(*channels: ChannelSpec, device_type: str = "lima") -> FilePlan:
         state_stream="t", channels={spec.name: spec for spec in channels},
         info={"nexuswriter": {"devices": devices}},
     )  # fmt: skip
-    return plan_scan("nexus", description, Moment("RUNNING", "2026-11-24T17:00:00+00:00"))
+    moment = Moment("RUNNING", "2026-11-24T17:00:00+00:00")
+    return plan_scan("nexus", description, moment, LayoutOptions(edf_pixels=edf_pixels))
 
 
 def reference(made: FilePlan) -> ReferenceDataset:
@@ -66,6 +68,24 @@ def test_a_table_of_other_files_is_linked_from_measurement_too() -> None:
     assert (found.dtype, found.shape, found.source) == (None, (), "")
     assert SoftLink("/7.1/measurement/cam", "/7.1/instrument/cam/image") in found.companions
     assert "edf" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("file_format", "wanted"),
+    [("EDF", True), ("EDFConcat", True), ("EDFGZ", False), ("CBF", False)],
+)
+def test_pixels_of_edf_files_that_are_not_compressed_can_be_asked_for(
+    file_format: str, *, wanted: bool
+) -> None:
+    lima = {**LIMA, "file_format": file_format, "data_path": None}
+    camera = channel("cam:image", {**CAMERA, "lima_info": lima})
+    assert reference(plan(camera)).pixels is None
+    pixels = reference(plan(camera, edf_pixels=True)).pixels
+    assert (pixels is not None) == wanted
+    if pixels is not None:
+        assert pixels.path == "/7.1/instrument/cam/image_pixels"
+        assert (pixels.dtype, pixels.shape) == (np.dtype("u2"), (16, 12))
+        assert pixels.companions == (SoftLink("/7.1/measurement/cam_pixels", pixels.path),)
 
 
 def test_spectra_that_mosca_saves_are_shown_as_spectra() -> None:
