@@ -263,6 +263,7 @@ class OpenTargets:
             ClaimLostError: another instance writes it.
             TargetUnusableError: it cannot be taken away now.
         """
+        self.check(path)
         if not machine or (path, fence) in self._secured:
             return
         with self._opening:

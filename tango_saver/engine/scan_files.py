@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from tango_saver.engine.channel_files import ChannelFiles
+from tango_saver.engine.holdings import Holdings
 from tango_saver.engine.late_datasets import missing_datasets, read_again
 from tango_saver.engine.losses import Losses
 from tango_saver.engine.messages import SaveScan
 from tango_saver.engine.open_targets import OpenTargets
+from tango_saver.engine.other_files import OtherFiles
 from tango_saver.engine.scan_file import ScanFile
-from tango_saver.errors import DatasetError, SaverError, SinkError, TargetPathError
+from tango_saver.errors import SaverError
 from tango_saver.model.plan import FilePlan, FrameRun, ReferenceDataset
-from tango_saver.model.records import GapFound, Points, PointsArrived, behind
+from tango_saver.model.records import GapFound, Points, PointsArrived
 from tango_saver.model.settings import SaverSettings
 from tango_saver.sink.absent import absent_files
 from tango_saver.sink.availability import Place
-from tango_saver.sink.journal import Journal
-from tango_saver.sink.paths import check_target
 from tango_saver.sink.sources import Source, look_at
-
-_LOG = logging.getLogger(__name__)
 
 _LOCK_PATIENCE_S = 3.0
 """How long somebody else may hold the scan's own file before the scan goes beside it."""
@@ -46,6 +43,7 @@ class ScanFiles:
         self._order = order
         self._settings = settings
         self._targets = targets
+        self._own_path = Path(order.target)
         self._own = ScanFile(
             order.key,
             order.target,
@@ -54,14 +52,11 @@ class ScanFiles:
             _LOCK_PATIENCE_S,
             again=order.again,
         )
-        self._others: dict[str, ScanFile] = {}
-        self._late: list[tuple[ScanFile, FilePlan]] = []
-        self._planned: dict[ScanFile, set[str]] = {}
-        self._datasets: dict[ScanFile, set[str]] = {}
-        self._paths = {order.target: Path(order.target)}
+        self._holdings = Holdings()
         self._losses = Losses(order.key)
+        self._others = OtherFiles(order, settings, targets, self._holdings, self._losses)
+        self._channels = ChannelFiles(self._own, self._others, self._holdings, self._losses)
         self._absent: dict[str, None] = {}
-        self._bytes = 0
 
     @property
     def opened(self) -> bool:
@@ -106,7 +101,7 @@ class ScanFiles:
     @property
     def bytes_appended(self) -> int:
         """Of point values, before compression, each counted once."""
-        return self._bytes
+        return self._channels.bytes_appended
 
     @property
     def dirty_since(self) -> float:
@@ -131,15 +126,13 @@ class ScanFiles:
         Raises:
             SinkError: see ``ScanFile.open``.
         """
-        self._secure(self._own_path)
-        # What an earlier attempt added at its end is made again from the beginning.
-        late = Journal.path_for(Path(self._order.target), self._late_key)
-        late.unlink(missing_ok=True)
+        self._secure()
+        self._others.forget_late()
         self._own.open(plan)
-        self._plan_for(self._own, plan)
+        self._holdings.add(self._own, plan)
         for part in plan.further:
             if part.streams:
-                self._open_other(part)
+                self._others.open(part)
         return self.lengths()
 
     def abandon(self, end_reason: str, sentence: str) -> Mapping[str, int]:
@@ -148,45 +141,20 @@ class ScanFiles:
         Raises:
             SinkError: the file cannot be written.
         """
-        self._secure(self._own_path)
+        self._secure()
         return self._own.abandon(end_reason, sentence)
 
     def append(self, channel: str, first: int, points: Points) -> None:
-        """Append points to every dataset of the channel; see ``ScanFile.append``.
-
-        Raises:
-            DatasetError: the channel cannot be written anywhere.
-            SinkError: the scan's own file cannot be written.
-        """
-
-        def add(file: ScanFile, start: int) -> None:
-            before = file.bytes_appended
-            rest = behind(points, start - first)
-            if len(rest):
-                file.append(channel, start, rest)
-            if file is holders[0]:
-                self._bytes += file.bytes_appended - before
-
-        holders = self._holders(channel)
-        self._in_each(holders, channel, first, add)
+        """Append points to every dataset of the channel; see ``ChannelFiles.append``."""
+        self._channels.append(channel, first, points)
 
     def fill_gap(self, channel: str, first: int, stop: int) -> None:
-        """Append fill values; see ``ScanFile.fill_gap``.
-
-        Raises:
-            DatasetError: the channel cannot be written anywhere.
-            SinkError: the scan's own file cannot be written.
-        """
-
-        def fill(file: ScanFile, start: int) -> None:
-            if start < stop:
-                file.fill_gap(channel, start, stop)
-
-        self._in_each(self._holders(channel), channel, first, fill)
+        """Append fill values; see ``ChannelFiles.fill_gap``."""
+        self._channels.fill_gap(channel, first, stop)
 
     def look_at(self, run: FrameRun, spec: ReferenceDataset) -> Source:
         """Whether frames are where a detector says; see ``sink.sources.look_at``."""
-        return look_at(run, spec, self._paths[self._order.target])
+        return look_at(run, spec, self._own_path)
 
     def show_frames(
         self,
@@ -218,28 +186,19 @@ class ScanFiles:
             SinkError: the scan's own file cannot be written any more.
         """
         self._own.check()
-        for target, file in tuple(self._others.items()):
-            with self._costs_the_file(target, file):
-                file.check()
+        self._others.check()
 
     def lengths(self) -> Mapping[str, int]:
         """Channel -> rows that are in every one of its files."""
-        if len(self._planned) < 2:  # noqa: PLR2004 - one file, its own
-            return self._own.lengths()
-        lengths: dict[str, int] = {}
-        for file, channels in self._planned.items():
-            rows = file.lengths()
-            for channel in channels:
-                n_rows = rows.get(channel, 0)
-                lengths[channel] = min(n_rows, lengths.get(channel, n_rows))
-        return lengths
+        return self._channels.lengths()
 
     def failed_channels(self) -> Mapping[str, str]:
         """Channel -> why nothing more could be written to it."""
         failed = dict(self._own.failed_channels())
-        for target, file in self._others.items():
+        own = self._holdings.channels_of(self._own)
+        for target, file in self._others.whole():
             for channel, reason in file.failed_channels().items():
-                if channel in self._planned[self._own]:
+                if channel in own:
                     self._losses.channel(target, channel, reason)
                 else:
                     failed.setdefault(channel, reason)
@@ -258,22 +217,19 @@ class ScanFiles:
         Returns:
             channel -> rows, of channels that no earlier plan had.
         """
-        self._absent |= dict.fromkeys(absent_files(plan, Path(self._order.target)))
-        before = self.lengths()
-        known = {channel for channels in self._planned.values() for channel in channels}
-        fed = [file for file in self._begin_late(plan) if self._planned.get(file)]
+        self._absent |= dict.fromkeys(absent_files(plan, self._own_path))
+        before, known = self.lengths(), self._holdings.channels
+        fed = [file for file in self._begin_late(plan) if self._holdings.channels_of(file)]
         if fed:
             self._feed(fed, before)
-        for file, part in self._late:
-            with self._costs_the_file(part.target, file):
-                file.finish(part)
+        self._others.finish_late()
         for part in plan.further:
-            other = self._others.get(part.target) or self._open_other(part)
-            if other is not None:
-                path = self._paths[part.target]
+            file = self._others.get(part.target) or self._others.open(part)
+            if file is not None:
+                path = self._others.path_of(part.target)
                 self._absent |= dict.fromkeys(absent_files(part, path))
-                with self._costs_the_file(part.target, other):
-                    other.finish(part)
+                with self._others.may_be_lost(part.target, file):
+                    file.finish(part)
         return {name: n for name, n in self.lengths().items() if name not in known}
 
     def finish(self, plan: FilePlan) -> None:
@@ -290,112 +246,28 @@ class ScanFiles:
         Raises:
             SinkError: the scan's own file could not be closed properly.
         """
-        for file, part in self._late:
-            with self._costs_the_file(part.target, file):
-                file.release()
-        for target, file in tuple(self._others.items()):
-            with self._costs_the_file(target, file):
-                file.release()
+        self._others.release()
         self._own.release()
 
-    @property
-    def _own_path(self) -> Path:
-        return self._paths[self._order.target]
-
-    def _secure(self, path: Path) -> None:
+    def _secure(self) -> None:
         """No other instance writes the file from now on, whatever it believes."""
-        self._targets.check(path)
-        self._targets.secure(path, self._order.fence, self._order.displaced)
-
-    @property
-    def _late_key(self) -> str:
-        return f"{self._order.key}-late"
+        self._targets.secure(self._own_path, self._order.fence, self._order.displaced)
 
     def _files(self) -> list[ScanFile]:
-        return [self._own, *self._others.values(), *(file for file, _ in self._late)]
-
-    def _holders(self, channel: str) -> list[ScanFile]:
-        return [file for file, channels in self._planned.items() if channel in channels]
-
-    def _plan_for(self, file: ScanFile, plan: FilePlan) -> None:
-        self._planned.setdefault(file, set()).update(plan.streams)
-        self._datasets.setdefault(file, set()).update(
-            spec.path for specs in plan.streams.values() for spec in specs
-        )
-
-    def _in_each(
-        self,
-        holders: list[ScanFile],
-        channel: str,
-        first: int,
-        write: Callable[[ScanFile, int], None],
-    ) -> None:
-        """Write to the files of a channel, each from where it stands."""
-        if holders == [self._own]:
-            write(self._own, first)
-            return
-        for file in holders:
-            start = max(first, file.lengths().get(channel, 0))
-            target = self._target_of(file)
-            try:
-                write(file, start)
-            except DatasetError as error:
-                if len(holders) == 1:
-                    raise
-                self._losses.channel(target, channel, error.fact)
-                self._planned[file].discard(channel)
-            except SinkError as error:
-                if file is self._own:
-                    raise
-                self._lose(target, file, error)
-
-    def _target_of(self, file: ScanFile) -> str:
-        targets = {other: target for target, other in self._others.items()}
-        targets.update({late: part.target for late, part in self._late})
-        return targets.get(file, self._order.target)
-
-    def _open_other(self, part: FilePlan) -> ScanFile | None:
-        """Begin or take up the scan in another file; None if that file is lost."""
-        if self._losses.has_file(part.target):
-            return None
-        file: ScanFile | None = None
-        try:
-            path = check_target(part.target, self._settings.allowed_roots)
-            if path in self._paths.values():
-                raise TargetPathError(
-                    f"{part.target!r} is another name of a file that the scan goes to already",
-                    advice="Correct the map that the session publishes",
-                )
-            self._secure(path)
-            file = ScanFile(self._order.key, str(path), self._order.started_at, self._targets)
-            file.recall()
-            file.open(part)
-        except SinkError as error:
-            self._lose(part.target, file, error)
-            return None
-        self._paths[part.target] = path
-        self._others[part.target] = file
-        self._plan_for(file, part)
-        return file
+        return [self._own, *self._others]
 
     def _begin_late(self, plan: FilePlan) -> Iterator[ScanFile]:
         """Open what the newest plan has more datasets of channels in."""
         for part in (plan, *plan.further):
             file = self._own if part is plan else self._others.get(part.target)
             if file is None:
-                opened = self._open_other(part) if part.streams else None
-                if opened is not None:
-                    yield opened
-                continue
-            late = missing_datasets(part, self._datasets[file])
-            if late.streams:
-                path = self._paths[self._order.target if part is plan else part.target]
-                added = ScanFile(self._late_key, str(path), 0.0, self._targets)
-                self._late.append((added, late))
-                with self._costs_the_file(part.target, added):
-                    added.open(late)
-                    self._plan_for(added, late)
-                    yield added
+                opened = self._others.open(part) if part.streams else None
+            else:
+                late = missing_datasets(part, self._holdings.datasets_of(file))
+                path = self._own_path if part is plan else self._others.path_of(part.target)
+                opened = self._others.open_late(late, path) if late.streams else None
+            if opened is not None:
+                yield opened
 
     def _feed(self, files: list[ScanFile], lengths: Mapping[str, int]) -> None:
         """Fill files that came late."""
@@ -408,27 +280,8 @@ class ScanFiles:
                     self.fill_gap(channel, first, stop)
                     self._losses.gap(channel, first, stop)
 
-        channels = {channel for file in files for channel in self._planned[file]}
+        channels = {name for file in files for name in self._holdings.channels_of(file)}
         try:
             read_again(self._order.key, self._settings, channels, lengths, take)
         except SaverError as error:
             self._losses.late_datasets(error)
-
-    @contextmanager
-    def _costs_the_file(self, target: str, file: ScanFile) -> Iterator[None]:
-        try:
-            yield
-        except SinkError as error:
-            self._lose(target, file, error)
-
-    def _lose(self, target: str, file: ScanFile | None, error: SinkError) -> None:
-        self._losses.file(target, error)
-        if file is None:
-            return
-        if self._others.get(target) is file:
-            del self._others[target]
-        self._planned.pop(file, None)
-        try:
-            file.release()
-        except SinkError as second:
-            _LOG.error("scan %s: nor can it be closed: %s", self._order.key, second)
