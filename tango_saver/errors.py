@@ -4,6 +4,7 @@
     ├── ConfigurationError        a property or an option cannot be used
     ├── SourceError               what Redis gave us
     │   ├── RedisUnreachableError
+    │   │   └── ReplyTooLargeError    it helps to ask for less
     │   ├── ProtocolVersionError
     │   ├── ScanNotFoundError
     │   ├── DocumentError         a scan document; names the path of the bad field
@@ -70,6 +71,10 @@ class SourceError(SaverError):
 
 class RedisUnreachableError(SourceError):
     """No connection to Redis, or it was lost."""
+
+
+class ReplyTooLargeError(RedisUnreachableError):
+    """An answer of Redis was broken off: too large, or too slow."""
 
 
 class ProtocolVersionError(SourceError):

@@ -59,3 +59,14 @@ def test_a_dropped_stream_is_not_asked_for() -> None:
     assert pacing.next_call()[0] == ("b",)
     pacing.drop("b")
     assert pacing.next_call() == ((), 1)
+
+
+def test_after_a_reply_that_was_too_large_it_begins_with_one_entry_of_one_channel() -> None:
+    sizes = {f"d{i}": 8 for i in range(3)}
+    pacing = settled(sizes)
+    pacing.ask_for_less()
+    assert [pacing.next_call() for _ in range(3)] == [((name,), 1) for name in sizes]
+    for _ in range(30):
+        pacing.saw(sizes.items())
+    assert pacing.n_groups == 1
+    assert pacing.next_call()[1] > 10_000

@@ -9,7 +9,12 @@ from dataclasses import replace
 
 import redis
 
-from tango_saver.errors import DocumentError, ScanNotFoundError, SourceError
+from tango_saver.errors import (
+    DocumentError,
+    ReplyTooLargeError,
+    ScanNotFoundError,
+    SourceError,
+)
 from tango_saver.model.records import ChannelFailed, Record, ScanClosed, ScanOpened
 from tango_saver.model.scan import EndReason, ScanDescription, ScanKey, ScanState
 from tango_saver.source.bliss1.channel import ChannelReader, point_size
@@ -330,6 +335,9 @@ class Bliss1Reader:
         try:
             with redis_errors(self._key):
                 reply = read_streams(self._client, cursors, count, int(patience_s * 1000))
+        except ReplyTooLargeError:
+            self._pacing.ask_for_less()
+            raise
         except SourceError as error:
             self._next_check = 0.0
             if isinstance(error.__cause__, redis.ResponseError) and "WRONGTYPE" in error.fact:

@@ -86,6 +86,12 @@ class Pacing:
                 self._sizes[name] = now
         self._largest_count = min(self._largest_count * _GROWTH, REPLY_SIZE)
 
+    def ask_for_less(self) -> None:
+        """A reply was too large: from here on one entry of one channel at a time, then more."""
+        self._sizes = dict.fromkeys(self._sizes, REPLY_SIZE)
+        self._largest_count = 1
+        self._stale = True
+
     def drop(self, name: str) -> None:
         """The channel is not read any more."""
         self._stale |= self._sizes.pop(name, None) is not None

@@ -17,10 +17,12 @@ from tango_saver.errors import (
     DocumentError,
     ProtocolVersionError,
     RedisUnreachableError,
+    ReplyTooLargeError,
     ScanNotFoundError,
     SourceError,
 )
 from tango_saver.model.scan import ScanKey, ScanState
+from tango_saver.source.replies import FIRST_READ, LargeReplyError, bounded_parser
 
 PROTOCOL_KEY = "_PROTOCOL_VERSION_"
 PROTOCOL_VERSION = b"1"
@@ -28,9 +30,6 @@ HISTORY_KEY = "_SCAN_HISTORY_"
 
 DELETED_TTL_S = 10
 """A deletion sets this time to live; a key with so little left counts as deleted."""
-
-# Large enough that 16 MB arrive in a few dozen reads, small enough to stay in the cache.
-_SOCKET_READ_SIZE = 2**18
 
 _STATES = {str(int(state)).encode(): state for state in ScanState}
 
@@ -71,8 +70,9 @@ def connect(url: str, timeout_s: float) -> redis.Redis:
         decode_responses=False,
         socket_timeout=timeout_s,
         socket_connect_timeout=timeout_s,
-        socket_read_size=_SOCKET_READ_SIZE,
+        socket_read_size=FIRST_READ,
         socket_keepalive=True,
+        parser_class=bounded_parser(timeout_s),
         # Whoever calls knows how to go on; a hidden retry would only delay that.
         retry=Retry(NoBackoff(), 0),
         retry_on_timeout=False,
@@ -90,6 +90,7 @@ def redis_errors(scan: str = "") -> Iterator[None]:
 
     Raises:
         RedisUnreachableError: no connection, no answer in time, or still loading.
+        ReplyTooLargeError: an answer was broken off that was too large, or came too slowly.
         SourceError: Redis refused the command.
     """
     try:
@@ -100,23 +101,33 @@ def redis_errors(scan: str = "") -> Iterator[None]:
             scan=scan,
             advice="Check that BLISS's Redis runs and that its URL is right",
         ) from error
+    except LargeReplyError as error:
+        raise ReplyTooLargeError(
+            f"Redis answers with more than there can be ({error})",
+            scan=scan,
+            advice="Check the Redis URL, and the network on the way",
+        ) from error
     except redis.InvalidResponse as error:
-        raise nonsense(scan) from error
+        raise nonsense(scan, found=str(error)) from error
     except redis.RedisError as error:
         raise SourceError(f"Redis refused a command ({error})", scan=scan) from error
 
 
-def nonsense(scan: str = "", client: redis.Redis | None = None) -> RedisUnreachableError:
+def nonsense(
+    scan: str = "", client: redis.Redis | None = None, found: str = ""
+) -> RedisUnreachableError:
     """The error for an answer that no Redis gives to such a question.
 
     Args:
         scan: key of the scan that was asked for.
         client: parted from whoever answers: what else he has sent is no answer either.
+        found: what is wrong with the answer.
     """
     if client is not None:
         client.connection_pool.disconnect()
+    reason = f" ({found})" if found else ""
     return RedisUnreachableError(
-        "what answers is no Redis, or something on the way changes its answers",
+        f"what answers is no Redis, or something on the way changes its answers{reason}",
         scan=scan,
         advice="Check the Redis URL, and what else listens there",
     )
