@@ -32,7 +32,7 @@ from tango_saver.engine.claim_scripts import (
     RENEW,
 )
 from tango_saver.errors import SourceError
-from tango_saver.source.bliss2.wire import connect, redis_errors
+from tango_saver.source.wire import connect, redis_errors
 
 _PREFIX = "tango_saver:"
 _KEYS = tuple(

@@ -13,7 +13,8 @@ from tango_saver.source.base import EntryRange, ScanSource
 from tango_saver.source.bliss1.history import Bliss1Source
 from tango_saver.source.bliss1.tree import CHILDREN, read_nodes
 from tango_saver.source.bliss2.history import Bliss2Source
-from tango_saver.source.bliss2.wire import PROTOCOL_KEY, connect, redis_errors
+from tango_saver.source.bliss2.wire import PROTOCOL_KEY
+from tango_saver.source.wire import connect, redis_errors
 
 AUTO = "auto"
 GENERATIONS = ("1", "2", AUTO)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tango_saver.errors import SourceError
-from tango_saver.source.bliss2.wire import connect, redis_errors
+from tango_saver.source.wire import connect, redis_errors
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import time
 import redis
 
 from tango_saver.source.base import EntryRange
-from tango_saver.source.bliss2.wire import redis_errors
+from tango_saver.source.wire import redis_errors
 
 
 def entry_range(client: redis.Redis, moment: float) -> EntryRange:

@@ -17,7 +17,7 @@ from bliss1_payloads import RECORDINGS
 
 from tango_saver.demo.publisher_bliss1 import replay_bliss1
 from tango_saver.demo.redis_server import RedisServer
-from tango_saver.errors import ScanNotFoundError
+from tango_saver.errors import DocumentError, ScanNotFoundError
 from tango_saver.model.records import (
     ChannelEnded,
     ChannelFailed,
@@ -231,6 +231,19 @@ def test_a_scan_that_vanishes_is_not_found(plain_url: str, tmp_path: Path) -> No
         client.flushall()
     with pytest.raises(ScanNotFoundError):
         read_on(reader)
+    reader.close()
+
+
+def test_a_scan_whose_events_are_in_no_stream_is_refused_at_once(plain_url: str) -> None:
+    key = "s:1_odd"
+    with redis.Redis.from_url(plain_url) as client:
+        make_scan(client, key, {"c": (np.float64, ())})
+        client.set(f"{key}_end", "no stream")
+    reader = Bliss1Reader(plain_url, ScanKey(key))
+    started = time.monotonic()
+    with pytest.raises(DocumentError, match="no stream"):
+        read_on(reader)
+    assert time.monotonic() - started < 10.0
     reader.close()
 
 

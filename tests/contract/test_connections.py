@@ -13,7 +13,7 @@ from tango_saver.errors import ReplyTooLargeError
 from tango_saver.model.scan import ScanKey
 from tango_saver.source import replies
 from tango_saver.source.bliss2 import Bliss2Reader
-from tango_saver.source.bliss2.wire import connect
+from tango_saver.source.wire import connect
 
 N_CONNECTIONS = 50
 QUIET = 32_000

@@ -6,7 +6,6 @@ point itself, one of several an array of them.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,7 +14,6 @@ import numpy as np
 
 from tango_saver.model.records import (
     ChannelEnded,
-    ChannelFailed,
     FixedPoints,
     FramesReferenced,
     GapFound,
@@ -31,12 +29,12 @@ from tango_saver.source.bliss1.classes import DecodingError, Inert, Value
 from tango_saver.source.bliss1.names import scan_number
 from tango_saver.source.bliss1.pickled import decode
 from tango_saver.source.bliss1.tree import event_fields
-from tango_saver.source.bliss2.document import MOST_POINTS
-from tango_saver.source.bliss2.wire import RawEntry
+from tango_saver.source.limits import MOST_POINTS
+from tango_saver.source.stream_channel import StreamChannel
+from tango_saver.source.wire import RawEntry
 
 Array = np.ndarray[Any, Any]
 
-_WITH_POINTS = frozenset({ChannelKind.NUMERIC, ChannelKind.JSON})
 _LONGEST_COUNT = 20
 """Digits of a number of points."""
 
@@ -54,52 +52,43 @@ class _Run:
     values: list[Value] = field(default_factory=list)
 
 
-class ChannelReader:
-    """One channel: takes the entries of its stream in order, gives records.
-
-    Args:
-        spec: the channel.
-        position: index of the first point that is wanted; a channel without points begins at
-            its start all the same.
-    """
+class ChannelReader(StreamChannel):
+    """The id of an entry is ``<index of its first point plus one>-0``."""
 
     def __init__(self, spec: ChannelSpec, position: int) -> None:
-        self.spec = spec
-        self.has_points = spec.kind in _WITH_POINTS
-        self.position = position if self.has_points else 0
-        self.live = True
-        self.cursor = f"{self.position}-0"
-        """Stream id to read behind."""
+        super().__init__(spec, position)
+        self._cursor = f"{self.position}-0"
         self._ready = -1
         self._saved = -1
 
-    def begin_inside(self, entries: Sequence[RawEntry]) -> None:
-        """Make sure that an entry is read that holds the position in its middle.
+    @property
+    def cursor(self) -> str:
+        """See ``StreamChannel.cursor``."""
+        return self._cursor
 
-        Args:
-            entries: the newest entry that begins before the position, if there is one.
-        """
+    @property
+    def last_before(self) -> str:
+        """See ``StreamChannel.last_before``."""
+        return f"{self.position}-0"
+
+    def begin_inside(self, entries: Sequence[RawEntry]) -> None:
+        """See ``StreamChannel.begin_inside``."""
         for entry_id, _ in entries:
             try:
-                self.cursor = f"{_first_point(entry_id)}-0"
+                self._cursor = f"{_first_point(entry_id)}-0"
             except BadEntryError:
                 return  # it is met again, and reported, when it is read
 
     def take(self, entries: Sequence[RawEntry]) -> tuple[list[Record], int]:
         """The records of a reply, and the bytes of its largest payload."""
         if entries:
-            self.cursor = entries[-1][0].decode()
+            self._cursor = entries[-1][0].decode()
         largest = max((sum(map(len, fields[1::2])) for _, fields in entries if fields), default=0)
         if self.has_points:
             return list(self._points(entries)), largest
         if self.spec.kind is ChannelKind.SUBSCANS:
             return list(self._subscans(entries)), largest
         return list(self._status(entries)), largest
-
-    def fail(self, reason: str) -> ChannelFailed:
-        """Read this channel no further."""
-        self.live = False
-        return ChannelFailed(self.spec.name, reason)
 
     def end(self) -> list[Record]:
         """The scan is over and everything was read."""
@@ -298,9 +287,3 @@ def _index(status: Value, name: str) -> int:
     if type(value) is not int or not -1 <= value < MOST_POINTS:
         return -1
     return value
-
-
-def point_size(spec: ChannelSpec) -> int:
-    """Bytes of one point, as far as known before the first entry."""
-    itemsize = spec.dtype.itemsize if spec.dtype is not None else 64
-    return itemsize * math.prod(n or 1 for n in spec.shape or ())

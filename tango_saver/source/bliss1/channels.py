@@ -14,7 +14,7 @@ from tango_saver.source.bliss1.classes import DecodingError, Value, dtype_of, is
 from tango_saver.source.bliss1.pickled import decode
 from tango_saver.source.bliss1.scan_nodes import CAMERA, REFERENCES_TO_SCANS, ChannelNode
 from tango_saver.source.bliss1.tree import DATA, decode_fields
-from tango_saver.source.bliss2.encoding import LARGEST_POINT
+from tango_saver.source.limits import LARGEST_POINT
 
 _MOST_DIMENSIONS = 31
 """HDF5 allows 32, one of them counts the points."""

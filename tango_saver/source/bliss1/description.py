@@ -30,9 +30,9 @@ from tango_saver.source.bliss1.plain import plain
 from tango_saver.source.bliss1.scan_nodes import ScanNodes, read_scan_nodes
 from tango_saver.source.bliss1.tree import END, PREPARED, decode_fields
 from tango_saver.source.bliss1.writing import target_of
-from tango_saver.source.bliss2.document import MOST_POINTS
-from tango_saver.source.bliss2.notes import Notes
-from tango_saver.source.bliss2.parts import (
+from tango_saver.source.limits import MOST_POINTS
+from tango_saver.source.notes import Notes
+from tango_saver.source.parts import (
     decode_devices,
     decode_positioners,
     decode_subscans,

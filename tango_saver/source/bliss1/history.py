@@ -23,8 +23,8 @@ from tango_saver.source.bliss1.tree import (
     read_nodes,
 )
 from tango_saver.source.bliss1.writing import target_of
-from tango_saver.source.bliss2.wire import RawEntry, connect, read_streams, redis_errors
 from tango_saver.source.moment import entry_range
+from tango_saver.source.wire import RawEntry, connect, read_streams, redis_errors
 
 _MOST_ENTRIES = 500
 """Of one stream in one call."""

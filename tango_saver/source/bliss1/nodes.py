@@ -37,7 +37,7 @@ from tango_saver.source.bliss1.tree import (
     read_fields,
     read_nodes,
 )
-from tango_saver.source.bliss2.wire import RawEntry, connect, read_streams, redis_errors
+from tango_saver.source.wire import RawEntry, connect, read_streams, redis_errors
 
 _WAIT_S = 1.0
 _MOST_ENTRIES = 200

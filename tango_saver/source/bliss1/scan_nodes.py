@@ -23,7 +23,7 @@ from tango_saver.source.bliss1.tree import (
     read_fields,
     read_nodes,
 )
-from tango_saver.source.bliss2.wire import is_deleted, redis_errors
+from tango_saver.source.wire import is_deleted, redis_errors
 
 CHANNEL, CAMERA, REFERENCES_TO_SCANS = "channel", "lima", "node_ref_channel"
 CHANNEL_KINDS = frozenset({CHANNEL, CAMERA, REFERENCES_TO_SCANS})

@@ -15,7 +15,7 @@ import redis
 
 from tango_saver.source.bliss1.classes import DecodingError, Value
 from tango_saver.source.bliss1.pickled import decode
-from tango_saver.source.bliss2.wire import RawEntry, redis_errors
+from tango_saver.source.wire import RawEntry, redis_errors
 
 CHILDREN = "_children_list"
 PREPARED = "_prepared"

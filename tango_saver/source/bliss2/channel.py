@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from tango_saver.errors import StreamError
 from tango_saver.model.records import (
     ChannelEnded,
-    ChannelFailed,
     FramesReferenced,
     GapFound,
     JsonPoints,
@@ -18,53 +16,39 @@ from tango_saver.model.records import (
 )
 from tango_saver.model.scan import ChannelKind, ChannelSpec, Json, ScanKey
 from tango_saver.source.bliss2.payload import Batch, decode_block, decode_status, split_entries
+from tango_saver.source.stream_channel import StreamChannel
+from tango_saver.source.wire import RawEntry
 
-_WITH_POINTS = frozenset({ChannelKind.NUMERIC, ChannelKind.JSON})
 
-
-class ChannelReader:
-    """One channel: takes the entries of its stream in order, gives records.
-
-    Args:
-        spec: the channel.
-        position: index of the first point that is wanted. A channel without points begins at
-            its start all the same: of a status only the newest counts, and a sequence is told
-            all its sub-scans anew.
-    """
+class ChannelReader(StreamChannel):
+    """The id of an entry is ``<index of its first point>-1``."""
 
     def __init__(self, spec: ChannelSpec, position: int) -> None:
-        self.spec = spec
-        self.has_points = spec.kind in _WITH_POINTS
-        self.position = position if self.has_points else 0
-        self.live = True
+        super().__init__(spec, position)
         self._begin: int | None = None
 
     @property
     def cursor(self) -> str:
-        """Stream id to read behind: every entry from the position on comes after it."""
+        """See ``StreamChannel.cursor``."""
         return f"{self.position if self._begin is None else self._begin}-0"
 
-    def begin_inside(self, entries: Sequence[Sequence[Any]]) -> None:
-        """Make sure that an entry is read that holds the position in its middle.
+    @property
+    def last_before(self) -> str:
+        """See ``StreamChannel.last_before``."""
+        return str(self.position - 1)
 
-        Args:
-            entries: the newest entry that begins before the position, if there is one.
-        """
+    def begin_inside(self, entries: Sequence[RawEntry]) -> None:
+        """See ``StreamChannel.begin_inside``."""
         for entry in entries:
             batch = split_entries([entry], self.position)
             if batch.blocks:
                 self._begin = batch.blocks[0].first - batch.blocks[0].skip
 
-    def take(self, entries: Sequence[Sequence[Any]]) -> tuple[list[Record], int]:
+    def take(self, entries: Sequence[RawEntry]) -> tuple[list[Record], int]:
         """The records of a reply, and the bytes of its largest payload."""
         batch = split_entries(entries, self.position)
         self._begin = None
         return list(self._records(batch)), batch.largest
-
-    def fail(self, reason: str) -> ChannelFailed:
-        """Read this channel no further."""
-        self.live = False
-        return ChannelFailed(self.spec.name, reason)
 
     def _records(self, batch: Batch) -> Iterator[Record]:
         if self.has_points:

@@ -18,17 +18,15 @@ from tango_saver.errors import DocumentError
 from tango_saver.model.scan import ChannelSpec, ScanDescription, ScanKey, ScanState
 from tango_saver.source.bliss2.encoding import STREAM_PREFIX, bad_field, decode_channel
 from tango_saver.source.bliss2.json_text import decode_json
-from tango_saver.source.bliss2.notes import Notes
-from tango_saver.source.bliss2.parts import (
+from tango_saver.source.bliss2.target import scan_target
+from tango_saver.source.limits import MOST_POINTS
+from tango_saver.source.notes import Notes
+from tango_saver.source.parts import (
     decode_devices,
     decode_positioners,
     decode_subscans,
     missing_channels,
 )
-from tango_saver.source.bliss2.target import scan_target
-
-MOST_POINTS = 2**40
-"""Of a channel; more are taken for nonsense."""
 
 LARGEST_DOCUMENT = 16 * 2**20
 """Bytes; publishers keep their documents below 1 MiB."""

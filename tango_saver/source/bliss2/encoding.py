@@ -12,12 +12,10 @@ import numpy as np
 
 from tango_saver.errors import DocumentError
 from tango_saver.model.scan import ChannelKind, ChannelSpec, Json, ScanKey
-from tango_saver.source.bliss2.notes import Notes
+from tango_saver.source.limits import LARGEST_POINT
+from tango_saver.source.notes import Notes
 
 STREAM_PREFIX = "esrf:stream:"
-
-LARGEST_POINT = 2**30
-"""Bytes. Redis itself keeps no value above 512 MB."""
 
 _MOST_DIMENSIONS = 31
 """HDF5 allows 32, one of them counts the points."""

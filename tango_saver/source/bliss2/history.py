@@ -15,18 +15,9 @@ from tango_saver.model.scan import ScanAnnouncement, ScanDescription, ScanKey, S
 from tango_saver.source.base import EntryRange
 from tango_saver.source.bliss2.document import Identity, decode_document
 from tango_saver.source.bliss2.target import scan_target
-from tango_saver.source.bliss2.wire import (
-    HISTORY_KEY,
-    RawEntry,
-    check_protocol,
-    connect,
-    get_document,
-    is_deleted,
-    read_streams,
-    redis_errors,
-    states,
-)
+from tango_saver.source.bliss2.wire import HISTORY_KEY, check_protocol, get_document, states
 from tango_saver.source.moment import entry_range
+from tango_saver.source.wire import RawEntry, connect, is_deleted, read_streams, redis_errors
 
 _MOST_SCANS = 256
 """Scans announced by one call."""

@@ -13,8 +13,8 @@ import numpy as np
 from tango_saver.errors import StreamError
 from tango_saver.model.records import FixedPoints, JsonPoints, Points, RaggedPoints
 from tango_saver.model.scan import ChannelKind, ChannelSpec, Json
-from tango_saver.source.bliss2.document import MOST_POINTS
 from tango_saver.source.bliss2.json_text import decode_json
+from tango_saver.source.limits import MOST_POINTS
 
 SEAL = b"18446744073709551615-18446744073709551615"
 """Id of the last entry of a stream that is complete."""

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tango_saver.model.scan import ChannelSpec, DeviceSpec, Json, Positioners, Subscan
-from tango_saver.source.bliss2.notes import Notes
+from tango_saver.source.notes import Notes
 
 _RANKS = ("scalars", "spectra", "images")
 

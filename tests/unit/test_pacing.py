@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tango_saver.source.bliss2.pacing import REPLY_SIZE, Pacing
+from tango_saver.source.pacing import REPLY_SIZE, Pacing
 
 
 def settled(sizes: dict[str, int]) -> Pacing:
