@@ -18,6 +18,7 @@ from tango_saver.control.register import SERVER_NAME
 from tango_saver.control.savers import Savers
 from tango_saver.control.shown import Snapshot
 from tango_saver.control.side_work import SideWork
+from tango_saver.engine.memory import last_file_of
 from tango_saver.errors import SaverError
 from tango_saver.model.settings import SaverSettings
 
@@ -253,7 +254,7 @@ class TangoSaver(ShowingDevice):
             )
             self._saver.configure(configuration_from(self))
         except Exception as error:  # noqa: BLE001 - what escaped would end the whole server
-            self._saver.refuse(_fault(error))
+            self._saver.refuse(_fault(error), _remembered_file(self.get_name()))
 
     def delete_device(self) -> None:
         """Called by Init and at restarts, where scans go on; and when the server ends."""
@@ -301,6 +302,23 @@ class TangoSaver(ShowingDevice):
         """Acknowledge errors and warnings."""
         with refusals("Reset"):
             self._saver.reset()
+
+
+def _remembered_file(device_name: str) -> str:
+    """``LastFile`` by the state folder.
+
+    The folder is asked from the database: PyTango converts no property if one has a wrong type.
+    """
+    names = ["session", "state_directory"]
+    database = tango.Util.instance().get_database()
+    if database is None:
+        return ""
+    try:
+        found = database.get_device_property(device_name, names)
+    except tango.DevFailed:
+        return ""
+    session, folder = (" ".join(found[name]).strip() for name in names)
+    return last_file_of(session, folder)
 
 
 def _fault(error: Exception) -> str:

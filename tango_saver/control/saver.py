@@ -21,6 +21,7 @@ from tango_saver.control.scans import SavedScan, find_scan, is_awaited
 from tango_saver.control.shown import Snapshot
 from tango_saver.control.side_work import with_troubles
 from tango_saver.engine.conductor import Conductor
+from tango_saver.engine.memory import last_file_of
 from tango_saver.errors import ConfigurationError, SaverError
 from tango_saver.model.settings import SaverSettings
 from tango_saver.model.status import SaverState, SaverStatus
@@ -70,6 +71,10 @@ class Saver:
         self._settings = SaverSettings()
         self._conductor: Conductor | None = None
         self._without_conductor = SaverStatus(SaverState.INIT, "Reading the properties.")
+        self._finish_timeout_s = 0.0
+        """Of the newest properties that could be used."""
+        self._last_file = ""
+        """Of the conductors of before."""
         self._listens = False
         self._epoch = threading.Event()
         self._retired: list[_Retired] = []
@@ -87,6 +92,7 @@ class Saver:
         with self._changing:
             if self._conductor is not None and _same(configuration, self._configuration):
                 self._configuration = configuration
+                self._finish_timeout_s = configuration.finish_timeout_s
                 self._conductor.reset()
                 if configuration.auto_start:
                     self._conductor.start()
@@ -97,16 +103,27 @@ class Saver:
             else:
                 self._exchange(configuration.settings)
             self._configuration = configuration
+            self._finish_timeout_s = configuration.finish_timeout_s
             self._listens = configuration.auto_start
             if self._listens and self._conductor is not None:
                 self._conductor.start()
 
-    def refuse(self, fault: str) -> None:
-        """No work can be done with the configuration: FAULT, in these words."""
+    def refuse(self, fault: str, remembered_file: str) -> None:
+        """No work can be done with the configuration.
+
+        Args:
+            fault: why, in words.
+            remembered_file: the last file, if it is not known from the work so far.
+        """
         with self._changing:
             self._end_epoch()
             self._configuration = None
-            self._without_conductor = SaverStatus(SaverState.FAULT, fault, last_error=fault)
+            self._without_conductor = SaverStatus(
+                SaverState.FAULT,
+                fault,
+                last_file=self._last_file or remembered_file,
+                last_error=fault,
+            )
         self._refresh()
 
     def snapshot(self) -> Snapshot:
@@ -190,12 +207,11 @@ class Saver:
             whether all were finished; the others go on when the server is started again.
         """
         with self._changing:
-            configuration = self._configuration
+            timeout_s = self._finish_timeout_s
             conductor = self._conductor
             self._epoch.set()
             retired = tuple(self._retired)
             is_last = self._seat is not None and self._seat.leave()
-        timeout_s = configuration.finish_timeout_s if configuration is not None else 0.0
         deadline = time.monotonic() + timeout_s
         finished = not is_last or conductor is None or conductor.shutdown(timeout_s)
         if not finished:
@@ -233,6 +249,8 @@ class Saver:
         self._epoch = following or threading.Event()
         conductor, self._conductor = self._conductor, None
         seat, self._seat = self._seat, None
+        if conductor is not None:
+            self._last_file = conductor.status().last_file
         if conductor is None or seat is None or not seat.leave():
             return
         conductor.stop()
@@ -249,6 +267,11 @@ class Saver:
         conductor.shutdown(_LOOK_AFTER_RETIRED_S)
         with self._changing:
             self._retired = [old for old in self._retired if old.conductor is not conductor]
+            self._last_file = conductor.status().last_file or self._last_file
+            if self._conductor is None:
+                self._without_conductor = replace(
+                    self._without_conductor, last_file=self._last_file
+                )
         self._refresh()
 
     def _snapshot_of(self, status: SaverStatus) -> Snapshot:
@@ -262,10 +285,11 @@ class Saver:
 
     def _ask_beacon(self, configuration: DeviceConfiguration) -> None:
         """Go on without waiting; the conductor is there once Beacon answered. Lock held."""
-        self._settings = configuration.settings
+        settings = self._settings = configuration.settings
         self._without_conductor = SaverStatus(
             SaverState.INIT,
             f"Asking Beacon at {configuration.beacon_host} for the address of Redis.",
+            last_file=self._last_file or last_file_of(settings.session, settings.state_directory),
         )
         threading.Thread(
             target=self._find_redis, args=(configuration, self._epoch), name="beacon", daemon=True
@@ -286,9 +310,10 @@ class Saver:
                 _log.warning("%s", error)
                 with self._changing:
                     if not epoch.is_set():
-                        self._without_conductor = SaverStatus(
-                            SaverState.FAULT,
-                            f"{error}. Asked again every {_ASK_BEACON_AGAIN_S:g} s.",
+                        self._without_conductor = replace(
+                            self._without_conductor,
+                            state=SaverState.FAULT,
+                            status=f"{error}. Asked again every {_ASK_BEACON_AGAIN_S:g} s.",
                             last_error=str(error),
                         )
             else:

@@ -50,6 +50,27 @@ def default_folder() -> Path:
     return (Path(base) if base else Path.home() / ".local" / "state") / "tango_saver"
 
 
+def last_file_of(session: str, state_directory: str) -> str:
+    """File of the newest finished scan of a session, whichever Redis it came from.
+
+    For a saver whose settings cannot be used, which has no memory of its own.
+
+    Args:
+        session: its name; without one there is nothing to be found.
+        state_directory: as in the settings.
+
+    Returns:
+        the file; empty if nothing is remembered, or it cannot be read.
+    """
+    memories: list[Memory] = []
+    with suppress(OSError, RuntimeError):  # RuntimeError: there is no home folder
+        folder = Path(state_directory) if state_directory else default_folder()
+        for path in folder.glob(f"{_stem(session)}-*.json"):
+            with suppress(OSError, msgspec.MsgspecError):
+                memories.append(msgspec.json.decode(path.read_bytes(), type=Memory))
+    return _newest_file(memory for memory in memories if memory.session == session)
+
+
 class MemoryFile:
     """One JSON file per session, Redis and saver alive; always whole.
 
@@ -61,9 +82,8 @@ class MemoryFile:
     def __init__(self, settings: SaverSettings) -> None:
         folder = settings.state_directory
         self._session, self._redis_url = settings.session, settings.redis_url
-        name = re.sub(r"[^A-Za-z0-9_-]", "_", settings.session)[:64]
         identity = f"{settings.session}\n{settings.redis_url}".encode()
-        self._name = f"{name}-{hashlib.sha256(identity).hexdigest()[:12]}"
+        self._name = f"{_stem(settings.session)}-{hashlib.sha256(identity).hexdigest()[:12]}"
         self._folder = Path(folder) if folder else default_folder()
         self.path = self._slot(1)
         """Of our own slot."""
@@ -149,18 +169,30 @@ class MemoryFile:
         finished = sorted(reports.values(), key=lambda report: -report.finished_at)
         running = {order.key: order for memory in memories for order in memory.running}
         places = [memory.last_entry for memory in memories if memory.listening]
-        newest = [memory for memory in memories if memory.last_file]
-        newest.sort(key=lambda memory: -max((r.finished_at for r in memory.finished), default=0.0))
         return Memory(
             self._session,
             self._redis_url,
-            last_file=newest[0].last_file if newest else "",
+            last_file=_newest_file(memories),
             last_entry=min(places, key=entry_order, default=""),
             listening=bool(places),
             running=tuple(sorted(running.values(), key=lambda order: order.started_at)),
             links=tuple(link for memory in memories for link in memory.links),
             finished=tuple(finished[:_RECALLED]),
         )
+
+
+def _stem(session: str) -> str:
+    """How the names of the files of a session begin."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", session)[:64]
+
+
+def _newest_file(memories: Iterable[Memory]) -> str:
+    newest = max(
+        (memory for memory in memories if memory.last_file),
+        key=lambda memory: max((report.finished_at for report in memory.finished), default=0.0),
+        default=None,
+    )
+    return newest.last_file if newest is not None else ""
 
 
 def _locked(path: Path) -> int | None:

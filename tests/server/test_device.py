@@ -19,6 +19,8 @@ from devices import (
     assert_saved_completely,
 )
 
+from tango_saver.demo.redis_server import free_port
+
 pytestmark = pytest.mark.tango
 
 _ON, _OFF = tango.DevState.ON, tango.DevState.OFF
@@ -161,6 +163,45 @@ def test_last_file_survives_stop_and_restart(
     saver_device.server.start()
 
     assert saver_device.proxy.LastFile == last_file
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("workers", "four"), ("layout", "papyrus"), ("beacon_host", f"127.0.0.1:{free_port()}")],
+    ids=["wrong type", "wrong value", "Beacon is away"],
+)
+def test_last_file_is_shown_while_the_properties_cannot_be_used(
+    saver_device: SaverDevice, subscribe: Subscribe, publish: Publish, name: str, value: str
+) -> None:
+    events = subscribe(saver_device, "ScansSaved")
+    publish("ascan")
+    events.wait_for(lambda seen: _finished(seen, 1))
+    last_file = saver_device.proxy.LastFile
+
+    saver_device.put(**{name: value})
+    saver_device.proxy.Init()
+    saver_device.wait_for_state(tango.DevState.FAULT)
+    assert saver_device.proxy.LastFile == last_file != ""
+
+    assert saver_device.server.stop() == 0
+    saver_device.server.start()
+    saver_device.wait_for_state(tango.DevState.FAULT)
+    assert saver_device.proxy.LastFile == last_file
+
+
+def test_last_file_in_fault_is_that_of_a_scan_that_is_finished_then(
+    saver_device: SaverDevice, held_scan: HeldScan, subscribe: Subscribe
+) -> None:
+    events = subscribe(saver_device, "LastFile")
+    saver_device.put(workers="four")
+    saver_device.proxy.Init()
+    assert saver_device.proxy.state() is tango.DevState.FAULT
+    assert saver_device.proxy.LastFile == ""
+
+    held_scan.let_go()
+    events.wait_for(lambda seen: seen.of("LastFile")[-1])
+
+    assert_saved_completely("ascan", Path(saver_device.proxy.LastFile))
 
 
 def test_scan_can_be_saved_on_demand_while_stopped(
