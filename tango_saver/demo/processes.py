@@ -8,11 +8,10 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import tango
 
+from tango_saver.demo.lifetime import Lifetime
 from tango_saver.demo.redis_server import free_port
 from tango_saver.errors import ConfigurationError
 
@@ -35,7 +34,7 @@ def executable(name: str) -> Path:
     return path
 
 
-class ServerProcess:
+class ServerProcess(Lifetime):
     """A server in a process of its own; ends with the ``with`` block.
 
     Args:
@@ -93,18 +92,6 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             process.kill()
             return process.wait()
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()
 
 
 class TangoDatabase(ServerProcess):

@@ -12,11 +12,10 @@ import socket
 import subprocess
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import redis
 
+from tango_saver.demo.lifetime import Lifetime
 from tango_saver.errors import ConfigurationError
 
 _IDENTITY_TAGS = ("name", "data_policy", "session", "proposal", "collection", "dataset", "path")
@@ -98,7 +97,7 @@ def prepare_database(url: str) -> None:
         client.set("_PROTOCOL_VERSION_", 1)
 
 
-class RedisServer:
+class RedisServer(Lifetime):
     """Starts with the ``with`` block and ends with it; keeps nothing on disk.
 
     Args:
@@ -185,15 +184,3 @@ class RedisServer:
         if self._process is None:
             raise ConfigurationError("the embedded Redis server is not running")
         return self._process.pid
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.stop()

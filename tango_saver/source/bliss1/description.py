@@ -99,22 +99,7 @@ def _described(nodes: ScanNodes, key: ScanKey) -> Described:
     if type(number) is not int or number < 0:
         number = scan_number(key)
     version = notes.part(info, "publisher_version", str, "", path="publisher_version")
-    channel_info = notes.part(info, "channels", dict, {}, path="channels")
-    channels: dict[str, ChannelSpec] = {}
-    waiting = False
-    for node in nodes.channels:
-        spec, is_waiting = decode_channel(node, channel_info, version)
-        waiting |= is_waiting
-        if spec.name in channels:
-            notes.add(f"the name {spec.name!r} occurs twice: one of them is {node.node.key}")
-            spec = decode_channel(node, channel_info, version, name=node.tail(key))[0]
-        channels[spec.name] = spec
-    state = nodes.state
-    missing = missing_channels(info, channels)
-    if state is ScanState.CLOSED and nodes.was_prepared and not channels and missing:
-        for name in missing:
-            channels[name] = lost_channel(name, key)
-        missing = ()
+    channels, missing, waiting = _channels(nodes, info, version, notes)
     devices = decode_devices(info, notes)
     n_points = notes.part(info, "npoints", int, 0, path="npoints")
     writer = notes.part(info, "data_writer", str, "", path="data_writer")
@@ -124,7 +109,7 @@ def _described(nodes: ScanNodes, key: ScanKey) -> Described:
         session=notes.part(info, "session_name", str, session_of(key), path="session_name"),
         name=scan_name(key),
         number=number,
-        state=state,
+        state=nodes.state,
         saved=bool(target) and info.get("save") is not False,
         writer=writer,
         target=target,
@@ -148,6 +133,27 @@ def _described(nodes: ScanNodes, key: ScanKey) -> Described:
         warnings=notes.sentences,
     )
     return Described(description, waiting)
+
+
+def _channels(
+    nodes: ScanNodes, info: Mapping[str, Json], version: str, notes: Notes
+) -> tuple[dict[str, ChannelSpec], tuple[str, ...], bool]:
+    """The channels by name, names of those without a node, and whether cameras are waited for."""
+    key = ScanKey(nodes.scan.key)
+    channel_info = notes.part(info, "channels", dict, {}, path="channels")
+    channels: dict[str, ChannelSpec] = {}
+    waiting = False
+    for node in nodes.channels:
+        spec, is_waiting = decode_channel(node, channel_info, version)
+        waiting |= is_waiting
+        if spec.name in channels:
+            notes.add(f"the name {spec.name!r} occurs twice: one of them is {node.node.key}")
+            spec = decode_channel(node, channel_info, version, name=node.tail(key))[0]
+        channels[spec.name] = spec
+    missing = missing_channels(info, channels)
+    if nodes.state is ScanState.CLOSED and nodes.was_prepared and not channels and missing:
+        return {name: lost_channel(name, key) for name in missing}, (), waiting
+    return channels, missing, waiting
 
 
 def _info(values: Mapping[str, Value], notes: Notes) -> dict[str, Json]:
