@@ -24,7 +24,7 @@ from tango_saver.sink.sources import Source
 
 _LOG = logging.getLogger(__name__)
 
-_SHOW_EVERY_S = 1.0
+_SHOW_EVERY_S = 0.25
 _SHOW_SHARE = 20
 """A dataset is made anew at most every so many times what it took the last time."""
 _PATIENCE_S = 10.0

@@ -19,7 +19,7 @@ from tango_saver.model.records import GapFound, Points, PointsArrived
 from tango_saver.model.settings import SaverSettings
 from tango_saver.sink.absent import absent_files
 from tango_saver.sink.availability import Place
-from tango_saver.sink.sources import Source, look_at
+from tango_saver.sink.sources import Source, Sources
 
 _LOCK_PATIENCE_S = 3.0
 """How long somebody else may hold the scan's own file before the scan goes beside it."""
@@ -56,6 +56,7 @@ class ScanFiles:
         self._losses = Losses(order.key)
         self._others = OtherFiles(order, settings, targets, self._holdings, self._losses)
         self._channels = ChannelFiles(self._own, self._others, self._holdings, self._losses)
+        self._sources = Sources(self._own_path)
         self._absent: dict[str, None] = {}
 
     @property
@@ -153,8 +154,8 @@ class ScanFiles:
         self._channels.fill_gap(channel, first, stop)
 
     def look_at(self, run: FrameRun, spec: ReferenceDataset) -> Source:
-        """Whether frames are where a detector says; see ``sink.sources.look_at``."""
-        return look_at(run, spec, self._own_path)
+        """Whether frames are where a detector says; see ``Sources.look_at``."""
+        return self._sources.look_at(run, spec)
 
     def show_frames(
         self,

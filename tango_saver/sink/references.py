@@ -71,7 +71,8 @@ class ReferenceWriter:
         self._made: list[h5d.DatasetID] = []
         self._missing: list[tuple[int, int]] = []
         self._pixels = PixelWriter(root, spec.pixels, statics) if spec.pixels else None
-        self._names: dict[str, str] = {}
+        self._runs: list[FrameRun] = []
+        self._properties: h5p.PropDCID | None = None
         self._folders: dict[str, str] = {}
 
     def show(
@@ -115,34 +116,41 @@ class ReferenceWriter:
         """Name of a file as seen from the folder of the target, links followed."""
         folder, name = os.path.split(file)
         if folder not in self._folders:
-            self._folders[folder] = os.path.relpath(os.path.realpath(folder), self._folder)
-        return os.path.normpath(os.path.join(self._folders[folder], name))  # noqa: PTH118
+            relative = os.path.relpath(os.path.realpath(folder), self._folder)
+            self._folders[folder] = "" if relative == os.curdir else f"{relative}/"
+        return self._folders[folder] + name
 
     def _virtual(self, runs: Sequence[FrameRun], n_frames: int) -> h5d.DatasetID:
         dtype, frame = self.spec.dtype, self.spec.shape
         if dtype is None:
             raise TypeError("the plan gives no data type")
         shape = (n_frames, *frame)
-        properties = h5p.create(h5p.DATASET_CREATE)
-        properties.set_layout(h5d.VIRTUAL)
-        place, piece = h5s.create_simple(shape), h5s.create_simple(shape)
-        dataset, inner = _escaped(self.spec.source), (0,) * len(frame)
-        for run in runs:
-            place.select_hyperslab((run.first_point, *inner), (run.n_frames, *frame))
-            # The true extent of the source may be larger; HDF5 sees that when it reads.
-            piece.set_extent_simple((run.first_frame + run.n_frames, *frame))
-            piece.select_hyperslab((run.first_frame, *inner), (run.n_frames, *frame))
-            properties.set_virtual(place, self._source_name(run.file), dataset, piece)
-        properties.set_fill_value(missing_value(dtype))
+        properties = self._mapped(runs, dtype)
         space = h5s.create_simple(shape, (h5s.UNLIMITED,) * len(shape))
         made = h5d.create(self._root, None, type_in_file(dtype), space, properties)
         set_attributes(made, self.spec.attributes)
         return made
 
-    def _source_name(self, file: str) -> bytes:
-        if file not in self._names:
-            self._names[file] = self.relative_name(file)
-        return _escaped(self._names[file])
+    def _mapped(self, runs: Sequence[FrameRun], dtype: np.dtype[Any]) -> h5p.PropDCID:
+        """Of a dataset that shows these runs; only those that are new are mapped."""
+        if self._properties is None or self._runs != runs[: len(self._runs)]:
+            self._properties, self._runs = h5p.create(h5p.DATASET_CREATE), []
+            self._properties.set_layout(h5d.VIRTUAL)
+            self._properties.set_fill_value(missing_value(dtype))
+        frame = self.spec.shape
+        dataset, inner, flat = _escaped(self.spec.source), (0,) * len(frame), (1, *frame)
+        place, piece = h5s.create_simple(flat), h5s.create_simple(flat)
+        for run in runs[len(self._runs) :]:
+            shape = (run.n_frames, *frame)
+            # The true extents may be larger; HDF5 sees that when it reads.
+            place.set_extent_simple((run.first_point + run.n_frames, *frame))
+            place.select_hyperslab((run.first_point, *inner), shape)
+            piece.set_extent_simple((run.first_frame + run.n_frames, *frame))
+            piece.select_hyperslab((run.first_frame, *inner), shape)
+            name = _escaped(self.relative_name(run.file))
+            self._properties.set_virtual(place, name, dataset, piece)
+        self._runs = list(runs)
+        return self._properties
 
     def _extend_table(self, runs: Sequence[FrameRun], n_frames: int) -> None:
         if not self._made:

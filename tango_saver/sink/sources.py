@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from h5py import h5d, h5f, h5p
-
 from tango_saver.model.plan import FrameRun, ReferenceDataset
 from tango_saver.sink.edf import EdfError, UnfinishedEdfError, edf_frames
-from tango_saver.sink.trouble import HDF5_ERRORS, first_line
+from tango_saver.sink.likeness import DatasetAbsentError, FileUnreadableError, Form, Series
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,44 +27,49 @@ class Source:
     """There is no file of that name."""
 
 
-_CACHE_BYTES = 64 * 1024
-"""For the metadata of a source; what HDF5 takes otherwise costs more than all the rest."""
-
-
-def _for_a_glance() -> h5p.PropFAID:
-    properties = h5p.create(h5p.FILE_ACCESS)
-    properties.set_file_locking(False, True)  # noqa: FBT003 - h5py takes no keywords here
-    cache = properties.get_mdc_config()
-    cache.set_initial_size = True
-    cache.initial_size = cache.min_size = _CACHE_BYTES
-    properties.set_mdc_config(cache)
-    return properties
-
-
-_FOR_A_GLANCE = _for_a_glance()
-
-
-def look_at(run: FrameRun, spec: ReferenceDataset, target: Path) -> Source:
-    """Whether frames are where the detector says; nothing of them is read.
+class Sources:
+    """The files of the detectors of one scan.
 
     Args:
-        run: frames in one file.
-        spec: what they must be; a table asks for no more than that the file is there, with
-            pixels beside it that the frames are there wholly.
         target: the file that is being written, which is never a source.
     """
-    try:
-        found = os.stat(run.file)  # noqa: PTH116 - called for every one of thousands of files
-    except FileNotFoundError:
-        return Source(0, "does not exist", may_pass=True, absent=True)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        return Source(0, f"cannot be looked at: {reason}", may_pass=True)
-    if not stat.S_ISREG(found.st_mode) or _is(target, found):
-        return Source(0, "is not a file of images")
-    if spec.source:
-        return _look_inside(run, spec)
-    return Source(run.n_frames) if spec.pixels is None else _look_at_frames(run)
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+        self._series: dict[str, Series] = {}
+
+    def look_at(self, run: FrameRun, spec: ReferenceDataset) -> Source:
+        """Whether frames are where the detector says; nothing of them is read.
+
+        Args:
+            run: frames in one file.
+            spec: what they must be; a table asks for no more than that the file is there, with
+                pixels beside it that the frames are there wholly.
+        """
+        try:
+            found = os.stat(run.file)  # noqa: PTH116 - called for every one of thousands of files
+        except FileNotFoundError:
+            return Source(0, "does not exist", may_pass=True, absent=True)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            return Source(0, f"cannot be looked at: {reason}", may_pass=True)
+        if not stat.S_ISREG(found.st_mode) or _is(self._target, found):
+            return Source(0, "is not a file of images")
+        if spec.source:
+            return self._look_inside(run, spec, found.st_size)
+        return Source(run.n_frames) if spec.pixels is None else _look_at_frames(run)
+
+    def _look_inside(self, run: FrameRun, spec: ReferenceDataset, size: int) -> Source:
+        series = self._series.get(spec.source)
+        if series is None:
+            series = self._series[spec.source] = Series(spec.source)
+        try:
+            form = series.form_in(run.file, size)
+        except FileUnreadableError as error:
+            return Source(0, f"cannot be opened: {error}", may_pass=True)
+        except DatasetAbsentError:
+            return Source(0, f"has no dataset {spec.source}", may_pass=True)
+        return _judged(run, spec, form)
 
 
 def _is(path: Path, found: os.stat_result) -> bool:
@@ -91,19 +94,8 @@ def _look_at_frames(run: FrameRun) -> Source:
     return Source(n_frames)
 
 
-def _look_inside(run: FrameRun, spec: ReferenceDataset) -> Source:
-    try:
-        file = h5f.open(os.fsencode(run.file), h5f.ACC_RDONLY, _FOR_A_GLANCE)
-    except HDF5_ERRORS as error:
-        return Source(0, f"cannot be opened: {first_line(error)}", may_pass=True)
-    try:
-        dataset = h5d.open(file, spec.source.encode())
-        shape, dtype = dataset.shape, dataset.dtype
-    except HDF5_ERRORS:
-        return Source(0, f"has no dataset {spec.source}", may_pass=True)
-    finally:
-        # Closes it: nothing else refers to it. Its close() looks through all open objects first.
-        dataset = file = None
+def _judged(run: FrameRun, spec: ReferenceDataset, form: Form) -> Source:
+    shape, dtype = form.shape, form.dtype
     if len(shape) != 1 + len(spec.shape) or shape[1:] != spec.shape:
         return Source(0, f"has frames of shape {shape[1:]}, published was {spec.shape}")
     if spec.dtype is None or dtype.newbyteorder("=") != spec.dtype.newbyteorder("="):

@@ -2,16 +2,20 @@
 
     PYTHONPATH=tests python tests/benchmarks/images.py [--frames 10000] [--per-file 100]
 
-The files of images have no pixels in them: the saver must not read any. Ends with 1 if the
-virtual dataset was not seen growing, or is not whole at the end.
+The files of images are described as Lima does it, and have no pixels in them: the saver must
+not read any. Ends with 1 if the virtual dataset was not seen growing, or is not whole at the
+end. Measured on two busy cores: 0.4 s of CPU with 100 frames per file, 1.3 and 1.6 s with one
+(10,000 files), of which an idle saver takes 0.5 to 0.7 s.
 """
 
 from __future__ import annotations
 
 import argparse
+import posixpath
 import sys
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +97,15 @@ def _make_files(root: Path, options: argparse.Namespace) -> None:
         n_frames = min(options.per_file, options.frames - number * options.per_file)
         frame = (options.size, options.size)
         with h5py.File(path, "w") as file:
-            file.create_dataset(DATASET, (n_frames, *frame), "<u2", chunks=(1, *frame))
+            detector = file.create_group(posixpath.dirname(DATASET))
+            file["entry_0000/title"] = "Lima 2D detector acquisition"
+            file["entry_0000/start_time"] = datetime.now(UTC).isoformat()
+            detector.create_group("header")["acq_frame_nb"] = str(number * options.per_file)
+            detector.create_dataset(
+                posixpath.basename(DATASET), (n_frames, *frame), "<u2", chunks=(1, *frame),
+                track_times=True,
+            )  # fmt: skip
+            file["entry_0000/end_time"] = datetime.now(UTC).isoformat()
 
 
 def _publish(camera: Camera, options: argparse.Namespace) -> set[int]:

@@ -24,7 +24,7 @@ from tango_saver.sink import pixels as sink_pixels
 from tango_saver.sink.file import TargetFile
 from tango_saver.sink.scan import ScanInFile
 from tango_saver.sink.seal import changes, seal
-from tango_saver.sink.sources import look_at
+from tango_saver.sink.sources import Sources
 
 IMAGE = "/1.1/instrument/cam/image"
 PIXELS = f"{IMAGE}_pixels"
@@ -188,11 +188,11 @@ def test_a_sealed_file_is_unchanged_when_the_detector_files_are_gone(
 def test_a_frame_counts_once_it_is_there_wholly(target: Path, tmp_path: Path) -> None:
     run = edf_file(tmp_path / "a.edf", 0, 3)
     whole = Path(run.file).read_bytes()
-    assert look_at(run, table(), target).n_frames == 3
+    assert Sources(target).look_at(run, table()).n_frames == 3
     Path(run.file).write_bytes(whole[:-1])
-    found = look_at(run, table(), target)
+    found = Sources(target).look_at(run, table())
     assert (found.n_frames, found.may_pass) == (2, True)
     assert "middle of a frame" in found.trouble
     Path(run.file).write_bytes(whole[: 2 * len(whole) // 3])
-    found = look_at(run, table(), target)
+    found = Sources(target).look_at(run, table())
     assert (found.n_frames, found.may_pass, found.trouble) == (2, True, "has 2 frames only")

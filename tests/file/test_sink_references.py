@@ -22,7 +22,7 @@ from tango_saver.model.records import FixedPoints
 from tango_saver.sink.file import TargetFile
 from tango_saver.sink.references import missing_value
 from tango_saver.sink.scan import ScanInFile
-from tango_saver.sink.sources import look_at
+from tango_saver.sink.sources import Source, Sources
 
 IMAGE = "/1.1/instrument/cam/image"
 INSIDE = "/entry/data"
@@ -64,6 +64,11 @@ def image_file(
     with h5py.File(path, "w") as file:
         file[dataset] = np.broadcast_to(numbers, (n_frames, 4, 3)).astype(dtype)
     return FrameRun(str(path), 0, n_frames, first)
+
+
+def look_at(run: FrameRun, reference: ReferenceDataset, target: Path) -> Source:
+    """What is found of a file by somebody who has seen no other one."""
+    return Sources(target).look_at(run, reference)
 
 
 @contextmanager
@@ -157,6 +162,18 @@ def test_a_list_of_missing_frames_goes_when_they_come(tmp_path: Path) -> None:
     with h5py.File(target) as file:
         assert f"{IMAGE}_missing" not in file
     assert first_pixels(target) == list(range(6))
+
+
+def test_files_that_come_late_are_shown_where_they_belong(tmp_path: Path) -> None:
+    target = tmp_path / "data.h5"
+    runs = [image_file(tmp_path / f"{n}.h5", 3 * n, 3) for n in range(4)]
+    with scan_in(target, spec()) as (_, scan):
+        scan.show_frames("cam:image", [runs[0], runs[2]], 9, [(3, 6)])
+        scan.show_frames("cam:image", [runs[0], runs[1], runs[2]], 9, [])
+        scan.show_frames("cam:image", runs, 12, [])
+    assert first_pixels(target) == list(range(12))
+    with h5py.File(target) as file:
+        assert len(file[IMAGE].virtual_sources()) == 4
 
 
 def test_a_source_that_is_absent_appears_when_it_is_brought(tmp_path: Path) -> None:
