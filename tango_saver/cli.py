@@ -29,6 +29,14 @@ for command in (register, status, watch):
     app.command()(command)
 
 _DEFAULTS = SaverSettings()
+_KeepShape = Annotated[bool, typer.Option(help="Channels of mesh scans appear on their grid.")]
+_Multivalue = Annotated[
+    bool, typer.Option(help="Channels of one scanned axis or timer share a group.")
+]
+_EdfPixels = Annotated[
+    bool, typer.Option(help="Frames in uncompressed EDF files are shown as pixels, too.")
+]
+_Checksums = Annotated[bool, typer.Option(help="Points are stored with a checksum for each chunk.")]
 _LISTENING = frozenset({SaverState.ON, SaverState.RUNNING})
 _EXIT_ERROR = 1
 _EXIT_UNFINISHED = 3
@@ -82,18 +90,10 @@ def serve(
         str, typer.Option(help="Generation of BLISS: 1, 2, or auto to find it out.")
     ] = _DEFAULTS.bliss,
     layout: Annotated[str, typer.Option(help="Layout of the files.")] = _DEFAULTS.layout,
-    keepshape: Annotated[
-        bool, typer.Option(help="Channels of mesh scans appear on their grid.")
-    ] = _DEFAULTS.keepshape,
-    multivalue_positioners: Annotated[
-        bool, typer.Option(help="Channels of one scanned axis or timer share a group.")
-    ] = _DEFAULTS.multivalue_positioners,
-    edf_pixels: Annotated[
-        bool, typer.Option(help="Frames in uncompressed EDF files are shown as pixels, too.")
-    ] = _DEFAULTS.edf_pixels,
-    checksums: Annotated[
-        bool, typer.Option(help="Points are stored with a checksum for each chunk.")
-    ] = _DEFAULTS.checksums,
+    keepshape: _KeepShape = _DEFAULTS.keepshape,
+    multivalue_positioners: _Multivalue = _DEFAULTS.multivalue_positioners,
+    edf_pixels: _EdfPixels = _DEFAULTS.edf_pixels,
+    checksums: _Checksums = _DEFAULTS.checksums,
     allowed_root: Annotated[
         list[str] | None,
         typer.Option(help="Folder below which files may be written; may be repeated."),
@@ -180,12 +180,24 @@ def explain(
         str, typer.Option(help="URL of the Redis that BLISS publishes into.")
     ] = _DEFAULTS.redis_url,
     layout: Annotated[str, typer.Option(help="Layout of the files.")] = _DEFAULTS.layout,
+    keepshape: _KeepShape = _DEFAULTS.keepshape,
+    multivalue_positioners: _Multivalue = _DEFAULTS.multivalue_positioners,
+    edf_pixels: _EdfPixels = _DEFAULTS.edf_pixels,
+    checksums: _Checksums = _DEFAULTS.checksums,
 ) -> None:
     """Say where a scan goes: which channel to which dataset, in which form, by which rule."""
     from tango_saver.engine.explain import explain as explain_scans  # noqa: PLC0415 - heavy
 
+    settings = SaverSettings(
+        redis_url=redis,
+        layout=layout,
+        keepshape=keepshape,
+        multivalue_positioners=multivalue_positioners,
+        edf_pixels=edf_pixels,
+        checksums=checksums,
+    )
     try:
-        for text in explain_scans(what, SaverSettings(redis_url=redis, layout=layout)):
+        for text in explain_scans(what, settings):
             print(text)
     except SaverError as error:
         raise _failure(error) from error

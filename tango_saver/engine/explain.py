@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from tango_saver.engine.planner import layout_options
 from tango_saver.layout import Moment, choose_layout, plan_scan
 from tango_saver.layout.explain import explain_plan
 from tango_saver.model.scan import ScanDescription, ScanKey
@@ -20,7 +21,7 @@ def explain(what: str, settings: SaverSettings) -> Iterator[str]:
 
     Args:
         what: the key of a scan, or the path of a recording, all scans of which are explained.
-        settings: Redis and layout.
+        settings: Redis, layout, and what else decides the form of files.
 
     Raises:
         SaverError: the scan or the recording cannot be read, or there is no such layout.
@@ -28,26 +29,27 @@ def explain(what: str, settings: SaverSettings) -> Iterator[str]:
     path = Path(what)
     if path.suffix == ".gz" or path.is_file():
         for scan in RecordedSource(path).scans:
-            yield explain_scan(scan.closing, settings.layout)
+            yield explain_scan(scan.closing, settings)
         return
     source = open_source(settings)
     try:
-        yield explain_scan(source.describe(ScanKey(what)), settings.layout)
+        yield explain_scan(source.describe(ScanKey(what)), settings)
     finally:
         source.close()
 
 
-def explain_scan(description: ScanDescription, layout: str) -> str:
-    """The plan of one scan in words.
+def explain_scan(description: ScanDescription, settings: SaverSettings) -> str:
+    """The plan of one scan in words, as a saver with these settings makes it.
 
     Raises:
         ConfigurationError: there is no such layout.
     """
-    name, _ = choose_layout(layout, description)
+    name, _ = choose_layout(settings.layout, description)
     n_points = description.n_points
     complete = dict.fromkeys(description.channels, n_points) if n_points else None
     moment = Moment("SUCCEEDED", _NOW, end_time=_NOW, n_points=complete)
-    text = explain_plan(name, description, plan_scan(layout, description, moment))
+    plan = plan_scan(settings.layout, description, moment, layout_options(settings))
+    text = explain_plan(name, description, plan)
     if description.saved:
         return text
     return (

@@ -22,6 +22,16 @@ from tango_saver.model.scan import ScanDescription
 from tango_saver.model.settings import SaverSettings
 
 
+def layout_options(settings: SaverSettings) -> LayoutOptions:
+    """What the settings say of the form of files."""
+    return LayoutOptions(
+        keepshape=settings.keepshape,
+        multivalue_positioners=settings.multivalue_positioners,
+        edf_pixels=settings.edf_pixels,
+        checksums=settings.checksums,
+    )
+
+
 class Planner:
     """Makes each plan anew, from the newest description.
 
@@ -34,12 +44,7 @@ class Planner:
         self._order = order
         self._settings = settings
         self._layout = settings.layout
-        self._options = LayoutOptions(
-            keepshape=settings.keepshape,
-            multivalue_positioners=settings.multivalue_positioners,
-            edf_pixels=settings.edf_pixels,
-            checksums=settings.checksums,
-        )
+        self._options = layout_options(settings)
 
     @property
     def shows_subscans(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from tango_saver.model.plan import (
     ExternalBinary,
@@ -59,13 +59,13 @@ def _saved(plan: FilePlan) -> set[str]:
 def _file(plan: FilePlan, description: ScanDescription) -> Iterator[str]:
     yield f"file     {plan.target}"
     yield f"entries  {', '.join(plan.entries) or 'none'}"
-    links = _links(plan)
+    links, views = _links(plan), _views(plan)
     order = {name: index for index, name in enumerate(description.channels)}
     for name in sorted({*plan.streams, *plan.references}, key=lambda name: order.get(name, 0)):
         yield ""
         yield f"channel  {name}"
         for dataset in plan.streams.get(name, ()):
-            yield from _stream(dataset, links.get(dataset.path, ()))
+            yield from _stream(dataset, links, views.get(dataset.path, ()))
         reference = plan.references.get(name)
         if reference is not None:
             yield from _reference(reference, links.get(reference.path, ()))
@@ -76,9 +76,14 @@ def _file(plan: FilePlan, description: ScanDescription) -> Iterator[str]:
     yield from _groups(plan)
 
 
-def _stream(dataset: StreamDataset, links: Iterable[str]) -> Iterator[str]:
+def _stream(
+    dataset: StreamDataset, links: Mapping[str, Iterable[str]], views: Iterable[ReshapedView]
+) -> Iterator[str]:
     yield f"  dataset  {dataset.path}"
-    yield from (f"  link     {link}" for link in links)
+    yield from (f"  link     {link}" for link in links.get(dataset.path, ()))
+    for view in views:
+        yield f"  grid     {view.path} {_shape(view.shape)}"
+        yield from (f"  link     {link}" for link in links.get(view.path, ()))
     yield f"  points   {_points(dataset)}"
     yield f"  storage  {_storage(dataset.storage)}"
     if dataset.reason:
@@ -140,6 +145,15 @@ def _links(plan: FilePlan) -> dict[str, list[str]]:
             target = posixpath.normpath(posixpath.join(posixpath.dirname(node.path), node.target))
             links.setdefault(target, []).append(node.path)
     return links
+
+
+def _views(plan: FilePlan) -> dict[str, list[ReshapedView]]:
+    """Path of a dataset -> its views."""
+    views: dict[str, list[ReshapedView]] = {}
+    for node in _all_nodes(plan).values():
+        if isinstance(node, ReshapedView):
+            views.setdefault(node.source, []).append(node)
+    return views
 
 
 def _elsewhere(node: Node) -> Iterator[str]:

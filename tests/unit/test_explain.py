@@ -43,6 +43,32 @@ def test_the_command_explains_in_the_wanted_layout(recordings: Path) -> None:
     assert "channel  mca:spectrum" in result.stdout
 
 
+def test_a_mesh_is_explained_on_its_grid_where_the_saver_shows_it_so(recordings: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["explain", str(recordings / "amesh.json.gz"), "--layout", "auto", "--keepshape"]
+    )
+    assert result.stdout == (EXPLAINED / "amesh_keepshape.txt").read_text() + "\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "recording", "told_then"),
+    [
+        ("--multivalue-positioners", "a2scan_pseudo", "/2.1/instrument/axis/value"),
+        ("--checksums", "amesh", "checksum"),
+        ("--edf-pixels", "lima_edf", "pixels   /"),
+    ],
+)
+def test_what_else_decides_the_form_of_files_is_explained(
+    option: str, recording: str, told_then: str, recordings: Path
+) -> None:
+    arguments = ["explain", str(recordings / f"{recording}.json.gz"), "--layout", "nexus"]
+    plain = CliRunner().invoke(app, arguments)
+    chosen = CliRunner().invoke(app, [*arguments, option])
+    assert plain.exit_code == chosen.exit_code == 0
+    assert told_then not in plain.stdout
+    assert told_then in chosen.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "fact"),
     [
