@@ -35,7 +35,7 @@ def names(path: Path) -> set[str]:
     try:
         with h5py.File(path, "r", locking=False) as file:
             return set(file)
-    except OSError:
+    except (OSError, KeyError, RuntimeError):  # it is being written just now
         return set()
 
 

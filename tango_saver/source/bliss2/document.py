@@ -103,6 +103,20 @@ def _data_file(document: _Document, notes: Notes) -> str:
     return path or filename
 
 
+def _n_points(info: Mapping[str, Any], notes: Notes) -> int | None:
+    """Number of points of the scan; None if it is not known."""
+    n_points = notes.part(info, "npoints", int, 0, path="info.npoints")
+    if n_points > MOST_POINTS:
+        notes.add("info.npoints was left aside: no scan has so many points")
+        return None
+    return n_points if n_points > 0 else None
+
+
+def _options(info: Mapping[str, Any], notes: Notes) -> dict[str, Any]:
+    """What the session asks of its writer."""
+    return notes.part(info, "writer_options", dict, {}, path="info.writer_options")
+
+
 def decode_document(raw: bytes | str, key: ScanKey, state: ScanState) -> ScanDescription:
     """Decode what ``JSON.GET <key>`` returns.
 
@@ -131,17 +145,12 @@ def decode_document(raw: bytes | str, key: ScanKey, state: ScanState) -> ScanDes
     devices = decode_devices(info, notes)
     subscans = decode_subscans(info, channels, devices, notes)
     data_file = _data_file(document, notes)
-    options: dict[str, Any] = notes.part(
-        info, "writer_options", dict, {}, path="info.writer_options"
-    )
+    options = _options(info, notes)
     separate, writer = options.get("separate_scan_files"), document.info.data_writer
     target = scan_target(data_file, text("images_path"), separate, writer)
     if document.info.scan_nb not in (None, document.id.number):
         notes.add(f"id.number and info.scan_nb differ: the scan has number {document.id.number}")
-    n_points = notes.part(info, "npoints", int, 0, path="info.npoints")
-    if n_points > MOST_POINTS:
-        notes.add("info.npoints was left aside: no scan has so many points")
-        n_points = 0
+    n_points = _n_points(info, notes)
     return ScanDescription(
         key=key,
         session=document.id.session,
@@ -158,7 +167,7 @@ def decode_document(raw: bytes | str, key: ScanKey, state: ScanState) -> ScanDes
         start_time=text("start_time"),
         end_time=text("end_time"),
         end_reason=text("end_reason"),
-        n_points=n_points if n_points > 0 else None,
+        n_points=n_points,
         images_path=text("images_path"),
         publisher=text("publisher"),
         publisher_version=text("publisher_version"),
