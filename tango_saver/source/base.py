@@ -55,7 +55,8 @@ class ScanSource(Protocol):
         Returns:
             the announcements (of all sessions, oldest first, possibly none), the entry to
             go on from, and warnings: one sentence for each scan that was announced but whose
-            document cannot be read at all.
+            document cannot be read at all. No scan up to that entry is missing; some behind
+            it may have been announced, once by each source.
 
         Raises:
             RedisUnreachableError: the position stays valid; call again with the same one.

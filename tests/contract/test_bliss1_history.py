@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,76 @@ def test_of_sessions_that_begin_at_the_same_time_every_scan_is_heard(
     assert sorted(scan.key for scan in found) == sorted(keys)
 
 
+def test_whoever_goes_on_after_a_sudden_end_hears_the_first_scan_of_a_new_session(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish("ascan", url, tmp_path, "old")
+    monkeypatch.setattr(history, "_SESSIONS_EVERY_S", (60.0, 60.0))
+    killed = Bliss1Source(url)
+    since = killed.last_entry()
+    assert nothing_more(killed, since)
+    first_of_new = publish("ascan", url, tmp_path, "new")
+    next_of_old = publish("loopscan", url, tmp_path, "old")
+    scans, since, _ = killed.new_scans(since, 5)
+    assert [scan.key for scan in scans] == next_of_old
+    killed.close()
+    successor = Bliss1Source(url)
+    found = {scan.key for scan in heard(successor, since, 2)}
+    assert found == {*first_of_new, *next_of_old}
+    successor.close()
+
+
+def test_no_scan_is_announced_twice_when_redis_is_back(
+    source: Bliss1Source, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "_SESSIONS_EVERY_S", (60.0, 60.0))
+    since = source.last_entry()
+    publish("ascan", url, tmp_path, "old")
+    (_,), since, _ = source.new_scans(since, 5)
+    keys = publish("loopscan", url, tmp_path, "old")
+    scans, since, _ = source.new_scans(since, 5)
+    assert [scan.key for scan in scans] == keys
+    with redis.Redis.from_url(url) as client, ThreadPoolExecutor(1) as waiting:
+        answer = waiting.submit(source.new_scans, since, 5)
+        while not any("xread" in found["cmd"] for found in client.client_list()):
+            time.sleep(0.01)
+        client.client_kill_filter(_type="normal", skipme=True)
+        with pytest.raises(RedisUnreachableError):
+            answer.result()
+    new = publish("ascan", url, tmp_path, "new")
+    assert [scan.key for scan in heard(source, since, 1)] == new
+
+
+def test_when_all_sessions_were_looked_for_the_place_is_that_of_the_newest_scan(
+    source: Bliss1Source, url: str, tmp_path: Path
+) -> None:
+    since = source.last_entry()
+    publish("ascan", url, tmp_path)
+    newest = ""
+    deadline = time.monotonic() + 15
+    while not newest or entry_order(since) < entry_order(newest):
+        assert time.monotonic() < deadline
+        scans, since, _ = source.new_scans(since, 0.2)
+        newest = max([newest, *(scan.entry for scan in scans)])
+
+
+def test_a_session_that_began_right_before_stop_is_heard(
+    source: Bliss1Source, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    since = source.last_entry()
+    assert nothing_more(source, since)
+    monkeypatch.setattr(history, "_SESSIONS_EVERY_S", (60.0, 60.0))
+    assert nothing_more(source, since)
+    time.sleep(2.1)
+    assert nothing_more(source, since)
+    keys = publish("ascan", url, tmp_path, "new")
+    assert nothing_more(source, since)
+    end = source.entry_at(time.monotonic()).latest
+    (scan,) = heard(source, since, 1)
+    assert [scan.key] == keys
+    assert entry_order(scan.entry) <= entry_order(end)
+
+
 def test_a_scan_that_comes_between_the_readings_of_two_folders_is_heard(
     source: Bliss1Source, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +233,7 @@ def test_a_scan_that_comes_between_the_readings_of_two_folders_is_heard(
         announce("s", "new", "container")
         found = [scan, *heard(source, since, 2)]
     assert sorted(scan.key for scan in found) == sorted(expected)
+    monkeypatch.undo()
     assert nothing_more(source, max((scan.entry for scan in found), key=entry_order))
 
 

@@ -50,7 +50,9 @@ class Bliss1Source:
     """A ``ScanSource``; ``new_scans`` and ``describe`` may be called from different threads.
 
     A position in the history is an id of the clock of Redis. The ids of all children streams
-    come from that one clock: what is behind it in any stream is new.
+    come from that one clock: what is behind it in any stream is new. With all sessions no
+    position is told that lies behind the last look for new ones: theirs may hold scans before
+    it. So a source that begins there may announce a few scans that another one has announced.
 
     Args:
         url: of the Redis that BLISS publishes its data into.
@@ -69,7 +71,14 @@ class Bliss1Source:
         self._cursors: dict[str, str] = {}
         """Stream of children -> id to read behind."""
         self._position = ""
+        """Where the caller goes on from."""
+        self._heard = ""
+        """Up to here the streams that are known were read."""
+        self._ahead: set[tuple[str, str]] = set()
+        """Keys and entries of scans that were announced although the position is before them."""
         self._sessions_after = 0.0
+        self._looked_at = ""
+        """Place in the history: every session with a scan up to it is known."""
 
     def last_entry(self) -> str:
         """Where the history ends: now, by the clock of Redis."""
@@ -80,6 +89,7 @@ class Bliss1Source:
 
     def entry_at(self, moment: float) -> EntryRange:
         """Where the history stood at a moment, see ``ScanSource.entry_at``."""
+        self._sessions_after = 0.0  # somebody wants all that there was then
         return entry_range(self._client, moment)
 
     def new_scans(
@@ -93,10 +103,11 @@ class Bliss1Source:
                 if since != self._position:
                     self._begin(since)
                 self._look_for_sessions()
-                scans, reached = self._round(since, patience_s)
+                scans, self._heard = self._round(self._heard, patience_s)
+                reached = self._certain(since)
                 if scans or reached != since:
                     self._position = reached
-                    return self._announce(scans, reached)
+                    return self._announce(self._not_announced(scans, reached), reached)
             except RedisUnreachableError:
                 if self._closed.is_set():
                     break
@@ -129,7 +140,21 @@ class Bliss1Source:
         self._position = ""
         sessions = self._sessions() if self._session == "*" else [self._session]
         self._follow(sessions, since)
-        self._position = since
+        self._position = self._heard = since
+
+    def _certain(self, since: str) -> str:
+        """The place, not before this one, up to which no scan can be missing."""
+        if self._session != "*":
+            return self._heard
+        return max(since, min(self._heard, self._looked_at, key=_order), key=_order)
+
+    def _not_announced(self, found: Sequence[_Found], reached: str) -> list[_Found]:
+        """Those that were not announced when they were read before."""
+        new = [item for item in found if (item.node.key, item.entry) not in self._ahead]
+        self._ahead.update((item.node.key, item.entry) for item in new)
+        place = _order(reached)
+        self._ahead = {item for item in self._ahead if _order(item[1]) > place}
+        return new
 
     def _look_for_sessions(self) -> None:
         """Sessions that have come since the last look, now and then; all of them is new."""
@@ -141,6 +166,7 @@ class Bliss1Source:
     def _sessions(self) -> list[str]:
         """All sessions that there are."""
         started = time.monotonic()
+        looked_at = f"{max(int(self._server_time() * 1000) - 1, 0)}-0"
         found: set[str] = set()
         with redis_errors():
             for key in self._client.scan_iter(f"*{CHILDREN}", count=_SCAN_COUNT, _type="stream"):
@@ -150,6 +176,7 @@ class Bliss1Source:
         took_s = time.monotonic() - started
         pause_s = min(max(_SESSIONS_EVERY_S[0], _SESSIONS_SHARE * took_s), _SESSIONS_EVERY_S[1])
         self._sessions_after = time.monotonic() + pause_s
+        self._looked_at = looked_at
         return sorted(found)
 
     def _follow(self, keys: Iterable[str], since: str) -> None:
