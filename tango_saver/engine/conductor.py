@@ -30,6 +30,10 @@ _LOG = logging.getLogger(__name__)
 
 _TICK_BUSY_S = 0.2
 _TICK_IDLE_S = 1.0
+_LONG_LOOK_S = 0.02
+_LOOK_SHARE = 4
+"""A look at all scans that takes more CPU time, because there are thousands, is followed by a
+pause of so many times that before the next."""
 
 
 class Conductor:
@@ -57,6 +61,7 @@ class Conductor:
         self._asked: set[str] = set()
         self._closed = False
         self._all_finished = True
+        self._show_at = 0.0
         file = MemoryFile(settings)
         memory = self._recall(file)
         keeper = MemoryKeeper(file, lambda text: self._events.put(events.MemoryTrouble(text)))
@@ -182,7 +187,8 @@ class Conductor:
                 else:
                     self._handle(event)
             self._desk.tick()
-            self._show()
+            if not self._busy or time.monotonic() >= self._show_at:
+                self._show()
             if deadline is not None and (not self._busy or time.monotonic() >= deadline):
                 break
         self._desk.dismiss_workers()
@@ -217,8 +223,11 @@ class Conductor:
                 self._asked.discard(event.key)
 
     def _show(self) -> None:
+        begun_s = time.thread_time()
         self._display.show(self._desk.view())
         self._display.tell()
+        took_s = time.thread_time() - begun_s
+        self._show_at = time.monotonic() + (_LOOK_SHARE * took_s if took_s > _LONG_LOOK_S else 0.0)
 
     # ------------------------------------------------------------------ helpers
 

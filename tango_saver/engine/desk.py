@@ -79,6 +79,8 @@ class Desk:
         )
         self._unfinished = 0
         self._leaving = False
+        self._has_news = False
+        """What survives a restart has changed since it was written."""
         self._sharing = Sharing(
             settings,
             self._ledger,
@@ -131,6 +133,7 @@ class Desk:
 
     def tick(self) -> None:
         """To be called regularly."""
+        self._write_down()
         self._dispatcher.tick()
         if self._leaving:
             return
@@ -291,8 +294,13 @@ class Desk:
         self.remember()
 
     def remember(self) -> None:
-        """Have what survives a restart written."""
-        self._recollection.write(self._ledger, self._admission.postponed, self._links.orders)
+        """Have what survives a restart written at the next tick: once for many events."""
+        self._has_news = True
+
+    def _write_down(self) -> None:
+        if self._has_news:
+            self._has_news = False
+            self._recollection.write(self._ledger, self._admission.postponed, self._links.orders)
 
     def dismiss_workers(self) -> None:
         """Have all workers flush, close and leave, and wait for it; the one thing that waits."""
@@ -308,6 +316,7 @@ class Desk:
         for scan in self._ledger.running.values():
             _LOG.warning("scan %s is left unfinished", scan.key)
         self.remember()
+        self._write_down()
         self._ledger.running.clear()
         self._hearing.close()
         self._sharing.close()

@@ -8,6 +8,7 @@ import os
 import re
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,9 @@ _MOST_SLOTS = 16
 """Savers of one session and Redis that may be alive at once."""
 _RECALLED = 20
 """Reports that survive a restart."""
+_REST = (4, 1.0)
+"""Pause between two writings: so many times what one took, and at most so many seconds. Nothing
+is lost by it: the place in the history and the scans before it are written together."""
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -258,6 +262,7 @@ class MemoryKeeper:
             if content is None:
                 self._file.release()
                 return
+            begun = time.monotonic()
             try:
                 self._file.save(content)
             except ConfigurationError as error:
@@ -267,3 +272,9 @@ class MemoryKeeper:
                 if self._failed:
                     self._failed = False
                     self._tell("")
+            self._rest(time.monotonic() - begun)
+
+    def _rest(self, took_s: float) -> None:
+        share, longest_s = _REST
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing, min(share * took_s, longest_s))

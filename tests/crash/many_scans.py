@@ -67,6 +67,7 @@ def run(saver: RunningSaver, url: str, folder: Path, n_scans: int, n_files: int)
             if index % BATCH == BATCH - 1:
                 saver.wait_for(lambda status, n=index + 1: len(status.running) >= n, PATIENCE_S)
         say("announced and heard of", began)
+        costs(client)
         saver.wait_for(lambda status: points_in(status) == POINTS * n_scans, PATIENCE_S)
         say("every point on disk", began)
         costs(client)
@@ -115,6 +116,8 @@ def costs(client: redis.Redis) -> None:
     sizes = [here.memory_info().rss, *(c.memory_info().rss for c in here.children(recursive=True))]
     n_connections = client.info("clients")["connected_clients"]
     largest = ", ".join(f"{size / 1e6:.0f}" for size in sorted(sizes, reverse=True)[:6])
+    seconds = sum(here.cpu_times()[:2])
+    tell(f"  CPU time of the conductor, and of this script: {seconds:.0f} s")
     tell(f"  memory of the largest processes: {largest} MB; {n_connections} connections to Redis")
 
 
