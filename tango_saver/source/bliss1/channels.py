@@ -53,17 +53,14 @@ def decode_channel(
     elif is_text_class(fields.get("dtype")):
         kind = ChannelKind.JSON
     else:
-        dtype = dtype_of(fields.get("dtype"))
-        shape, problem = _shape(fields.get("shape"), dtype)
-        if dtype is None or dtype.kind not in "biufc":
-            dtype, shape, problem = None, None, "its dtype is not that of a number"
+        dtype, shape, problem = _numbers(fields)
     unit = fields.get("unit")
     spec = ChannelSpec(
         name=full_name or channel.node.key,
         stream=channel.stream,
         kind=kind,
         dtype=dtype,
-        shape=shape if dtype is not None else None,
+        shape=shape,
         unit=unit if isinstance(unit, str) else _text(hints, "unit"),
         device=_text(hints, "device"),
         display_name=_text(hints, "display_name"),
@@ -72,6 +69,16 @@ def decode_channel(
         problem=problem,
     )
     return spec, waiting
+
+
+def _numbers(
+    fields: Mapping[str, Value],
+) -> tuple[np.dtype[Any] | None, tuple[int | None, ...] | None, str]:
+    """Dtype and shape of a point, and what is wrong with them; both None for no numbers."""
+    dtype = dtype_of(fields.get("dtype"))
+    if dtype is None or dtype.kind not in "biufc":
+        return None, None, "its dtype is not that of a number"
+    return dtype, *_shape(fields.get("shape"), dtype)
 
 
 def lost_channel(name: str, scan: str) -> ChannelSpec:
@@ -92,7 +99,7 @@ def _camera(
     return camera_info(fields, references if isinstance(references, dict) else None, version)
 
 
-def _shape(value: Value, dtype: np.dtype[Any] | None) -> tuple[tuple[int | None, ...] | None, str]:
+def _shape(value: Value, dtype: np.dtype[Any]) -> tuple[tuple[int | None, ...] | None, str]:
     """The shape of one point, None for a dimension that varies, and what is wrong with it.
 
     Points of shape ``(1,)`` are samples, whose number varies: it was not known yet.
@@ -106,8 +113,7 @@ def _shape(value: Value, dtype: np.dtype[Any] | None) -> tuple[tuple[int | None,
         return (None,), ""
     if 0 in sizes:
         return None, "its points have no values"
-    itemsize = dtype.itemsize if dtype is not None else 1
-    if math.prod((abs(size) for size in sizes), start=itemsize) > LARGEST_POINT:
+    if math.prod((abs(size) for size in sizes), start=dtype.itemsize) > LARGEST_POINT:
         return None, "its points are larger than 1 GiB"
     return tuple(None if size == -1 else size for size in sizes), ""
 

@@ -61,6 +61,19 @@ def _shape(value: Any, dtype: np.dtype[Any]) -> tuple[int | None, ...]:
     return tuple(None if n == -1 else n for n in value)
 
 
+def _numbers(
+    encoding: Mapping[str, Json],
+) -> tuple[np.dtype[Any] | None, tuple[int | None, ...] | None, str]:
+    """Dtype and shape of a point, and what is wrong with them; both None for JSON."""
+    if encoding.get("type") == "numeric":
+        try:
+            dtype = _dtype(encoding.get("dtype_str"))
+            return dtype, _shape(encoding.get("shape"), dtype), ""
+        except ValueError as error:
+            return None, None, str(error)
+    return None, None, "" if encoding.get("type") == "json" else "its encoding is unknown"
+
+
 def _kind(encoding: Mapping[str, Json], info: Mapping[str, Json]) -> ChannelKind:
     # Publishers before blissdata 2 named no plugin, only a format.
     plugin, stream_format = (
@@ -119,17 +132,7 @@ def decode_channel(
     hints: dict[str, Any] = notes.part(channel_info, name, dict, {}, path=path)
 
     kind = _kind(encoding, info)
-    dtype: np.dtype[Any] | None = None
-    shape: tuple[int | None, ...] | None = None
-    problem = ""
-    if encoding.get("type") == "numeric":
-        try:
-            dtype = _dtype(encoding.get("dtype_str"))
-            shape = _shape(encoding.get("shape"), dtype)
-        except ValueError as error:
-            dtype, problem = None, str(error)
-    elif encoding.get("type") != "json":
-        problem = "its encoding is unknown"
+    dtype, shape, problem = _numbers(encoding)
     if kind is ChannelKind.JSON and problem:
         kind = ChannelKind.NUMERIC
     numeric = kind is ChannelKind.NUMERIC
