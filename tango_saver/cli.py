@@ -21,6 +21,7 @@ from tango_saver.model.status import SaverState, SaverStatus
 app = typer.Typer(
     help="Saves the scans of a BLISS session into NeXus/HDF5 files, live.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",  # else every line of a docstring is one of its own
     add_completion=False,
     pretty_exceptions_enable=False,
 )

@@ -54,10 +54,12 @@ def register(
     or printed without --beacon-files.
     """
     from tango_saver.control import registration  # noqa: PLC0415 - Tango; not for --help
+    from tango_saver.control.property_check import check_properties  # noqa: PLC0415
 
     properties = _properties(redis, beacon_host, allowed_root or [], device_property or [])
     devices = registration.SessionDevices(session, instance, domain, properties, writers)
     try:
+        check_properties(devices.all_properties)
         database = registration.tango_database()
         if registration.is_beacon(database) and registration.missing_devices(database, devices):
             if beacon_files is not None:
@@ -73,6 +75,8 @@ def register(
             return
         for line in registration.register_session(database, devices):
             typer.echo(line)
+        if registration.is_running(database, devices):
+            typer.echo(f"{devices.server} runs: changed properties take effect at Init.")
     except (SaverError, *registration.DATABASE_ERRORS) as error:
         typer.echo(f"tango-saver: {registration.one_line(error)}", err=True)
         raise typer.Exit(_EXIT_ERROR) from error
@@ -80,16 +84,18 @@ def register(
 
 def status(
     device: Annotated[str, typer.Argument(help="Name of the device.")],
-    as_json: Annotated[bool, typer.Option("--json", help="All values, for scripts.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="All values as JSON; null: unknown or infinite.")
+    ] = False,
 ) -> None:
     """Say what a saver is doing; the exit code says whether it works.
 
     0 listening, 4 ALARM, 5 FAULT, 6 not listening, 1 it cannot be read.
     """
-    from tango_saver.control.client import read_values  # noqa: PLC0415 - Tango; not for --help
+    from tango_saver.control import client  # noqa: PLC0415 - Tango; not for --help
 
     try:
-        values = read_values(device)
+        values = client.read_values(device, client.TOLD if as_json else client.SHOWN)
     except SaverError as error:
         raise _failure(error) from error
     state = str(values["State"])

@@ -130,7 +130,8 @@ class ShowingDevice(Device):
         min_warning="3600",
         min_alarm="600",
         doc="Seconds until the disk of the last file is full at the present data rate; infinite"
-        " if nothing is written, not a number before the first scan.",
+        " if nothing is written, not a number before the first scan. Warning below an hour, alarm"
+        " below 10 minutes.",
     )
     SecondsToDataLoss = ShownAttribute(
         lambda shown: shown.status.seconds_to_data_loss,
@@ -141,7 +142,7 @@ class ShowingDevice(Device):
         min_warning="120",
         min_alarm="60",
         doc="Seconds, at the least, until Redis drops points that are not on disk; infinite if"
-        " none can be lost. ALARM when there is little left.",
+        " none can be lost. Warning below 120 s, alarm, and state ALARM, below 60 s.",
     )
     LastError = ShownAttribute(
         lambda shown: shown.status.last_error,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -21,18 +21,23 @@ SHOWN = (
     "DiskFree", "LastError", "Warnings", "Version",
 )  # fmt: skip
 """What a person looks at, in this order."""
+TOLD = (
+    *SHOWN, "FinishedScans", "DiskTimeLeft", "SecondsToDataLoss", "Workers", "WorkerRestarts",
+    "RedisUrl", "Settings",
+)  # fmt: skip
+"""What a script may want."""
 _NAMES = {name.lower(): name for name in SHOWN}
 """Events carry names in small letters."""
 
 
-def read_values(device: str) -> dict[str, Any]:
-    """All values now.
+def read_values(device: str, names: Sequence[str] = SHOWN) -> dict[str, Any]:
+    """Values of attributes now.
 
     Raises:
         ConfigurationError: there is no such device, it does not run, or it is no saver.
     """
     with _told(device):
-        found = tango.DeviceProxy(device).read_attributes(list(SHOWN))
+        found = tango.DeviceProxy(device).read_attributes(list(names))
         for attribute in found:
             if attribute.has_failed:
                 raise tango.DevFailed(*attribute.get_err_stack())
@@ -91,7 +96,7 @@ def _told(device: str) -> Iterator[None]:
 
 
 def _line(error: tango.DevError) -> str:
-    return " ".join(error.desc.split())
+    return " ".join(error.desc.split()).rstrip(" !.")
 
 
 def _plain(value: Any) -> Any:

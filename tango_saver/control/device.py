@@ -188,6 +188,7 @@ class TangoSaver(ShowingDevice):
         default_value=_DEFAULTS.disk_minimum_gb,
         doc=_doc(
             "Free disk space in GB below which a new scan is refused, or goes to a fallback root."
+            " A refused scan is saved when there is room again."
         ),
     )
     state_directory = device_property(

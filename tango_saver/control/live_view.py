@@ -30,11 +30,12 @@ def live_view(device: str, values: Values, trouble: str = "") -> RenderableType:
     """
     state = str(values.get("State", "UNKNOWN"))
     colour = "red" if trouble else _COLOURS.get(state, "white")
-    parts: list[RenderableType] = [_numbers(values)]
+    parts: list[RenderableType] = [_line("session", str(values.get("Session", "")))]
+    parts.append(_numbers(values))
     if values.get("RunningScans"):
         parts.append(_scans(values))
     if values.get("LastFile"):
-        parts.append(Text.assemble(("last file  ", "dim"), str(values["LastFile"])))
+        parts.append(_line("last file", str(values["LastFile"])))
     if trouble:
         parts.append(Text(f"No contact: {trouble}", style="red"))
     parts += [Text(str(warning), style="dark_orange") for warning in values.get("Warnings", ())]
@@ -44,10 +45,13 @@ def live_view(device: str, values: Values, trouble: str = "") -> RenderableType:
     return Panel(Group(*parts), title=title, title_align="left", border_style=colour)
 
 
+def _line(name: str, text: str) -> Text:
+    return Text.assemble((f"{name:11}", "dim"), text)
+
+
 def _numbers(values: Values) -> Table:
     grid = Table.grid(padding=(0, 3))
     cells = (
-        ("session", str(values.get("Session", ""))),
         ("saved", str(values.get("ScansSaved", 0))),
         ("failed", str(values.get("ScansFailed", 0))),
         ("rate", f"{_number(values.get('DataRate'), '.1f')} MB/s"),

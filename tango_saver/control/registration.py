@@ -77,8 +77,9 @@ def tango_database() -> tango.Database:
     try:
         return tango.Database()
     except tango.DevFailed as error:
+        host = tango.ApiUtil.get_env_var("TANGO_HOST")
         raise ConfigurationError(
-            f"no Tango database: {one_line(error)}",
+            f"no Tango database at {host}: {one_line(error)}" if host else one_line(error),
             advice="Start it, or set TANGO_HOST to its host:port",
         ) from error
 
@@ -129,6 +130,11 @@ def missing_devices(database: tango.Database, devices: SessionDevices) -> list[s
         for class_name, name in devices.names.items()
         if name.lower() not in map(str.lower, database.get_device_name(devices.server, class_name))
     ]
+
+
+def is_running(database: tango.Database, devices: SessionDevices) -> bool:
+    """Whether a server has the devices of the session, as far as the database knows."""
+    return any(database.get_device_info(name).exported for name in devices.names.values())
 
 
 def beacon_yaml(devices: SessionDevices) -> str:

@@ -105,6 +105,8 @@ def finished_file(path: Path) -> Iterator[FinishedFile]:
     """
     try:
         file = h5py.File(path, "r", locking=False)
+    except FileNotFoundError as error:
+        raise TargetUnusableError(f"there is no file {path}") from error
     except OSError as error:
         raise TargetUnusableError(f"{path} cannot be opened: {first_line(error)}") from error
     with file:

@@ -182,3 +182,12 @@ def test_a_byte_that_was_changed_is_found_by_its_checksum(
     code, output = tango_saver("verify", str(path))
     assert code == 1
     assert f"{damaged} cannot be read" in output
+
+
+def test_a_file_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
+    file = tmp_path / "none.h5"
+
+    code, output = tango_saver("verify", str(file))
+
+    assert code == 1
+    assert output == f"{file}: NOT COMPLETE\n  there is no file {file}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -12,7 +13,11 @@ from pathlib import Path
 import pytest
 import tango
 from devices import SESSION, HeldScan, Publish, SaverDevice, StartDevice
+from rich.console import Console
 from waiting import wait_until
+
+from tango_saver.control.client import read_values
+from tango_saver.control.live_view import live_view
 
 pytestmark = pytest.mark.tango
 
@@ -38,6 +43,9 @@ def test_status_is_a_line_for_people_and_json_for_scripts(saver_device: SaverDev
     assert found["RunningScans"] == []
     assert found["ScansSaved"] == 0
     assert found["DiskFree"] is None  # nothing was saved yet
+    assert found["SecondsToDataLoss"] is None  # infinite: none can be lost
+    attributes = {config.name for config in saver_device.proxy.attribute_list_query()}
+    assert set(found) == {"device", *attributes}
 
 
 def test_status_of_a_running_scan_has_its_progress(
@@ -96,6 +104,15 @@ def test_watch_shows_a_scan_and_ends_with_ctrl_c(
     text = output.read_text()
     assert "_ascan" in text
     assert "Traceback" not in text
+
+
+def test_numbers_fit_on_a_line_of_a_usual_terminal(saver_device: SaverDevice) -> None:
+    console = Console(width=80, file=io.StringIO(), record=True)
+    console.print(live_view(saver_device.name, read_values(saver_device.name)))
+
+    (numbers,) = [line for line in console.export_text().splitlines() if "saved" in line]
+    assert "MB/s" in numbers
+    assert "GB" in numbers
 
 
 def test_watch_of_nothing_is_told_in_one_line(saver_device: SaverDevice) -> None:

@@ -21,6 +21,7 @@ from tango_saver.control.registration import (
     write_beacon_file,
 )
 from tango_saver.demo.processes import TangoDatabase
+from tango_saver.demo.redis_server import free_port
 from tango_saver.errors import ConfigurationError
 
 pytestmark = pytest.mark.tango
@@ -55,6 +56,47 @@ def run(tango_database: TangoDatabase) -> Run:
         )
 
     return start
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--property", "disk=3"), "disk_warning"),
+        (("--property", "workers=four"), "workers"),
+        (("--property", "layout=papyrus"), "layout"),
+        (("--property", "metrics_port=70000"), "metrics_port"),
+        (("--property", "keepshape=perhaps"), "keepshape"),
+        (("--beacon-host", "beacon"), "beacon_host"),
+        (("--allowed-root", "data"), "allowed_roots"),
+    ],
+)
+def test_what_no_device_could_use_is_told_in_a_line_and_not_registered(
+    run: Run, database: tango.Database, arguments: tuple[str, ...], named: str
+) -> None:
+    done = run("--session", "unusable", *arguments)
+
+    assert done.returncode == 1
+    assert named in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not list(database.get_device_name("TangoSaver/unusable", "*"))
+
+
+def test_a_property_is_taken_away_by_an_empty_value(run: Run, database: tango.Database) -> None:
+    run("--session", "emptied", "--beacon-host", "beacon:25000")
+
+    assert run("--session", "emptied", "--property", "beacon_host=").returncode == 0
+    name = "id00/tango_saver/emptied"
+    assert "".join(database.get_device_property(name, "beacon_host")["beacon_host"]) == ""
+
+
+def test_no_database_is_told_with_the_address_that_was_tried(run: Run) -> None:
+    nobody = f"127.0.0.1:{free_port()}"
+
+    done = run("--session", "nowhere", host=nobody)
+
+    assert done.returncode == 1
+    assert nobody in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def _declared(text: str) -> dict[str, dict[str, object]]:

@@ -247,3 +247,18 @@ def test_panel_can_be_part_of_a_taurus_gui(
 
     panel.setModel(None)
     application.processEvents()
+
+
+def test_a_device_that_nobody_has_registered_is_told_in_a_line(saver_device: SaverDevice) -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "taurus"), "saver", f"{saver_device.name}_no"],
+        env={**os.environ, "QT_QPA_PLATFORM": "offscreen"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 1
+    assert f"{saver_device.name}_no is not in the Tango database" in done.stderr
+    assert "HW object" not in done.stderr + done.stdout
