@@ -284,5 +284,4 @@ def _add_writer(tree: EntryTree, moment: Moment, warnings: tuple[str, ...]) -> N
     tree.value(f"{path}/status", moment.writer_status)
     tree.value(f"{path}/date", moment.date)
     if warnings:
-        tree.value(f"{path}/data", text("\n".join(dict.fromkeys(warnings))))
-        tree.value(f"{path}/type", "text/plain")
+        tree.value(f"{path}/description", text("\n".join(dict.fromkeys(warnings))))

@@ -11,6 +11,7 @@ from tango_saver.model.plan import (
     ExternalLink,
     FilePlan,
     Filter,
+    FirstPoints,
     Group,
     Node,
     PointKind,
@@ -208,7 +209,7 @@ def _count(nodes: Iterable[Node], n_channels: int = 0) -> str:
         match node:
             case Group():
                 counts["groups"] += 1
-            case Value():
+            case Value() | FirstPoints():
                 counts["values"] += 1
             case SoftLink() | ExternalLink():
                 counts["links"] += 1

@@ -255,6 +255,7 @@ class FileMap:
             self._claim(path, "the name belongs to what the saver says itself")
         attributes = present.attributes if isinstance(present, Group) else {}
         self.nodes[path] = Group(path, {"NX_class": "NXnote", **attributes})
+        self._claim(f"{path}/data", "the name belongs to the report of the saver")
         self._put(Value(f"{path}/status", self.moment.writer_status))
         self._put(Value(f"{path}/date", self.moment.date))
 
@@ -285,8 +286,7 @@ class FileMap:
             (*self.moment.warnings, *self.description.warnings, *self.warnings)
         )
         for entry in entries if sentences else ():
-            self._put(Value(f"/{entry}/writer/data", text("\n".join(sentences))))
-            self._put(Value(f"/{entry}/writer/type", "text/plain"))
+            self._put(Value(f"/{entry}/writer/description", text("\n".join(sentences))))
 
     def _make_room(self) -> None:
         """Points that vary in length, and frames, have datasets of ours beside them."""

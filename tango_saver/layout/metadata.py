@@ -2,7 +2,8 @@
 
 The syntax is that of silx's ``dicttonx``: ``@name`` is an attribute of the group,
 ``key@name`` one of the dataset or group ``key``, ``key>`` a link; a mapping is a group,
-NXcollection unless its ``@NX_class`` says otherwise. Mappings without content are dropped.
+NXcollection unless its ``@NX_class`` or the caller says otherwise. Mappings without content
+are dropped.
 """
 
 from __future__ import annotations
@@ -138,16 +139,27 @@ def _is_regular(values: list[Json]) -> bool:
 
 
 def add_mapping(
-    tree: EntryTree, path: str, mapping: Mapping[str, Json], default_class: str = "NXcollection"
+    tree: EntryTree,
+    path: str,
+    mapping: Mapping[str, Json],
+    default_class: str = "NXcollection",
+    inner_class: str = "NXcollection",
 ) -> None:
     """Add a mapping as the group ``path``, merging with what is there.
+
+    Args:
+        tree: of the entry.
+        path: of the group.
+        mapping: what is in it.
+        default_class: of the group, unless the mapping says otherwise.
+        inner_class: of the groups in it, likewise.
 
     A link's target that is not absolute is looked for from the link's group upwards to the
     entry, and left relative if it is nowhere.
     """
     links: list[tuple[str, str]] = []
     if _has_content(mapping):
-        _add_group(tree, path, mapping, default_class, links)
+        _add_group(tree, path, mapping, (default_class, inner_class), links)
     for link, target in links:
         _add_link(tree, link, target)
 
@@ -167,9 +179,10 @@ def _add_group(
     tree: EntryTree,
     path: str,
     mapping: Mapping[str, Json],
-    default_class: str,
+    classes: tuple[str, str],
     links: list[tuple[str, str]],
 ) -> None:
+    default_class, inner_class = classes
     own = {
         key[1:] or "_": attribute_value(value) for key, value in mapping.items() if key[:1] == "@"
     }
@@ -182,7 +195,7 @@ def _add_group(
         member = f"{path}/{link_name(key.removesuffix('>'))}"
         if isinstance(value, Mapping) and member.count("/") < DEEPEST_GROUP:
             if _has_content(value):
-                _add_group(tree, member, value, "NXcollection", links)
+                _add_group(tree, member, value, (inner_class, inner_class), links)
         elif key.endswith(">") and isinstance(value, str):
             links.append((member, value))
         else:

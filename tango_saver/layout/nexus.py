@@ -6,7 +6,7 @@
     measurement       NXcollection  one link per channel
     scan_parameters   NXparameters  count_time
     <category>                      metadata
-    scan_info         NXcollection  what the user added to scan_info without a category
+    scan_info         NXparameters  what the user added to scan_info without a category
     notes             NXcollection  comments
     scans             NXcollection  links to the sub-scans of a sequence
     plot, plotselect  NXdata
@@ -79,7 +79,10 @@ def plan_nexus(
         _plan_entry(entry, description, subscan, moment, options)
         for entry, subscan in zip(entries, subscans, strict=True)
     ]
-    last = tuple(Value(f"/{entry}/end_time", text(moment.end_time)) for entry in entries)
+    last = (
+        *(node for entry in planned for node in entry.last),
+        *(Value(f"/{entry}/end_time", text(moment.end_time)) for entry in entries),
+    )
     attributes = root_attributes(description, moment)
     return FilePlan(
         target=description.target,
@@ -98,6 +101,7 @@ def plan_nexus(
 @dataclass(frozen=True, slots=True)
 class _EntryPlan:
     nodes: tuple[Node, ...]
+    last: tuple[Node, ...]
     streams: Mapping[str, tuple[StreamDataset, ...]]
     references: Mapping[str, ReferenceDataset]
     warnings: tuple[str, ...]
@@ -153,7 +157,7 @@ def _plan_entry(
     if moment.n_points is not None and plot.name:
         tree.attribute(root, "default", plot.name)
     nodes = tree.nodes() + (plot.nodes if moment.n_points is not None else ())
-    return _EntryPlan(nodes, streams, images.references, warnings)
+    return _EntryPlan(nodes, plot.last, streams, images.references, warnings)
 
 
 def _add_head(tree: EntryTree, description: ScanDescription, moment: Moment) -> None:
@@ -189,7 +193,7 @@ def _add_metadata(tree: EntryTree, description: ScanDescription) -> None:
         for key, value in info.items()
         if key not in PROTOCOL_KEYS and key not in categories
     }
-    add_mapping(tree, f"{root}/scan_info", others)
+    add_mapping(tree, f"{root}/scan_info", others, "NXparameters", "NXparameters")
     sample = sample_of(_mapping(info.get("dataset_metadata_snapshot")))
     add_mapping(tree, f"{root}/sample", sample, "NXsample")
     _add_notes(tree, info.get("comments"))
@@ -252,5 +256,4 @@ def _add_writer(tree: EntryTree, warnings: tuple[str, ...]) -> None:
     """Put what went wrong beside the data."""
     if warnings:
         report = "\n".join(dict.fromkeys(warnings))
-        tree.value(f"{tree.root}/writer/data", text(report))
-        tree.value(f"{tree.root}/writer/type", "text/plain")
+        tree.value(f"{tree.root}/writer/description", text(report))

@@ -21,6 +21,7 @@ from tango_saver.layout.metadata import text
 from tango_saver.layout.tree import EntryTree
 from tango_saver.model.plan import (
     Attributes,
+    FirstPoints,
     Group,
     Node,
     ReshapedView,
@@ -32,8 +33,10 @@ from tango_saver.model.scan import Json, ScanDescription
 
 CHOSEN, AUTOMATIC = "plotselect", "plot"
 PLOT_NAMES = (CHOSEN, AUTOMATIC)
-_MOST_BINS = 1 << 16
-"""Of a spectrum that gets an axis of its own."""
+_LONGEST_INDEX = 1 << 16
+"""Points along a dimension that gets an axis of its own although nothing is known of it."""
+_INNER = {1: ("bin",), 2: ("row", "column")}
+"""Names of such axes of a point, by its dimensions."""
 _TIMER_CHANNELS = ("elapsed_time", "epoch")
 
 
@@ -44,6 +47,8 @@ class Plot:
     companions: Mapping[str, tuple[Node, ...]] = field(default_factory=dict)
     """Channel name -> what comes with its first point."""
     nodes: tuple[Node, ...] = ()
+    """What is made once all points are counted."""
+    last: tuple[Node, ...] = ()
     """What is made once all points are on disk."""
     name: str = ""
     """The entry's ``default`` once all points are on disk, empty if nothing can be plotted."""
@@ -226,7 +231,7 @@ def _mesh_plot(path: str, entry: str, grid: _Grid, chosen: Sequence[PlacedChanne
     if others:
         attributes = {**attributes, "auxiliary_signals": tuple(item.link for item in others)}
     nodes: tuple[Node, ...] = (*all_views, *positions, Group(path, attributes))
-    return Plot({first.channel.name: alone}, nodes, path.rpartition("/")[2])
+    return Plot({first.channel.name: alone}, nodes, name=path.rpartition("/")[2])
 
 
 def _flat_plot(
@@ -248,7 +253,7 @@ def _flat_plot(
     )
     companions = {first.channel.name: alone}
     if n_points is None:
-        return Plot(companions, (), path.rpartition("/")[2])
+        return Plot(companions, name=path.rpartition("/")[2])
     length = _count(n_points, first)
     fitting = [
         item
@@ -258,29 +263,53 @@ def _flat_plot(
     if fitting:
         attributes = {**attributes, "auxiliary_signals": tuple(item.link for item in fitting)}
     shown = [] if first.is_positioner else _shown_axes(axes, first, n_points)
+    inner = first.channel.shape or ()
     taken = {item.link for item in (first, *fitting, *shown)}
-    inner = _bins(path, first, taken) if shown else ()
-    names = tuple(axis.link for axis in shown) or (".",)
-    unnamed = (".",) * (len(first.channel.shape or ()) - len(inner))
-    names = (*names, *unnamed, *(node.path.rpartition("/")[2] for node in inner))
-    attributes = {**attributes, "axes": names}
-    links = [SoftLink(f"{path}/{item.link}", item.path) for item in (first, *fitting)]
-    positions = [_axis(path, axis, _count(n_points, axis), length) for axis in shown]
-    nodes = (*links, *positions, *inner, Group(path, attributes))
-    return Plot(companions, nodes, path.rpartition("/")[2])
-
-
-def _bins(path: str, signal: PlacedChannel, taken: Collection[str]) -> tuple[Value, ...]:
-    """The axis of spectra; without it silx draws no image of them over an uneven axis."""
-    shape = signal.channel.shape or ()
-    if len(shape) != 1 or not shape[0] or shape[0] > _MOST_BINS:
-        return ()
-    name = next(
-        name
-        for number in count(1)
-        if (name := "bin" if number == 1 else f"bin_{number}") not in taken
+    indices = _index_axes(path, inner if shown else (length, *inner), len(inner), taken)
+    names = (
+        *(axis.link for axis in shown),
+        *(index.path.rpartition("/")[2] if index else "." for index in indices),
     )
-    return (Value(f"{path}/{name}", np.arange(shape[0], dtype=np.int32)),)
+    with_axes = attributes if set(names) == {"."} else {**attributes, "axes": names}
+    whole = [axis for axis in shown if _count(n_points, axis) == length]
+    # A timer is often one ahead of its counters.
+    cut = [axis for axis in shown if axis not in whole]
+    nodes: tuple[Node, ...] = (
+        *(SoftLink(f"{path}/{item.link}", item.path) for item in (first, *fitting, *whole)),
+        *(index for index in indices if index),
+        Group(path, attributes if cut else with_axes),
+    )
+    copies = (
+        FirstPoints(f"{path}/{axis.link}", axis.path, length, _axis_attributes(axis))
+        for axis in cut
+    )
+    last: tuple[Node, ...] = (*copies, Group(path, with_axes)) if cut else ()
+    return Plot(companions, nodes, last, path.rpartition("/")[2])
+
+
+def _index_axes(
+    path: str, extents: tuple[int | None, ...], n_inner: int, taken: Collection[str]
+) -> list[Value | None]:
+    """An axis for each dimension without one; None if there are too many points along it.
+
+    Without them silx draws no image of spectra over an uneven axis; validators want a name for
+    each dimension, and for some ``.`` is none.
+    """
+    inner = _INNER.get(n_inner, tuple(f"dimension_{number}" for number in range(1, n_inner + 1)))
+    names = ("point", *inner)[1 + n_inner - len(extents) :]
+    used, axes = set(taken), list[Value | None]()
+    for name, extent in zip(names, extents, strict=True):
+        if not extent or extent > _LONGEST_INDEX:
+            axes.append(None)
+            continue
+        free = next(n for number in count(1) if (n := _numbered(name, number)) not in used)
+        used.add(free)
+        axes.append(Value(f"{path}/{free}", np.arange(extent, dtype=np.int32)))
+    return axes
+
+
+def _numbered(name: str, number: int) -> str:
+    return name if number == 1 else f"{name}_{number}"
 
 
 def _shown_axes(
@@ -292,14 +321,6 @@ def _shown_axes(
     if len(plane) == 2 and signal.channel.shape == ():  # noqa: PLR2004 - x and y of a scatter plot
         return sorted(plane, key=lambda axis: str(axis.channel.hints["axis_id"]))
     return long_enough[:1]
-
-
-def _axis(path: str, axis: PlacedChannel, n_points: int, length: int) -> Node:
-    """The axis itself, or its first points: a timer is often one ahead of its counters."""
-    name = f"{path}/{axis.link}"
-    if n_points == length:
-        return SoftLink(name, axis.path)
-    return ReshapedView(name, axis.path, (length,), _axis_attributes(axis))
 
 
 def _axis_attributes(axis: PlacedChannel) -> Attributes:

@@ -1,20 +1,26 @@
 """What the saver has to report of a scan, as nodes of its entries.
 
-/N.M/writer/report   NXcollection
-  scan                 key of the scan in Redis
-  channels             one row per dataset: the channel
-  datasets             its path, empty if it has none
-  published            points that the publisher said there are, -1 if it never did
-  received, on_disk    points
-  gaps                 (n, 3): row, first point that Redis had dropped, the one after the last
-  problems             why a channel is not (wholly) saved, else empty
+/N.M/writer   NXnote
+  data          table with one row per dataset; its attribute ``scan`` is the key in Redis
+    channel       full name
+    dataset       path, empty if there is none
+    published     points that the publisher said there are, -1 if it never did
+    received      points
+    on_disk       points
+    gaps          ``first:stop`` of points that Redis had dropped, separated by blanks
+    problem       why a channel is not (wholly) saved, else empty
+  description   what went wrong, if anything did; made with the other nodes
+
+No group of its own: validators complain of every member of an NXcollection, some of them of every
+member of NXparameters, and an NXnote in another one makes them forget what they found in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from tango_saver.layout.metadata import text
 from tango_saver.model.plan import FilePlan, Group, Node, Value
@@ -22,6 +28,20 @@ from tango_saver.model.report import ChannelReport
 
 NEVER_SAID = -1
 """In ``published``."""
+_COLUMNS = (
+    ("channel", np.dtype(object)),
+    ("dataset", np.dtype(object)),
+    ("published", np.dtype(np.int64)),
+    ("received", np.dtype(np.int64)),
+    ("on_disk", np.dtype(np.int64)),
+    ("gaps", np.dtype(object)),
+    ("problem", np.dtype(object)),
+)
+"""Of the table; object is text."""
+_DESCRIPTION = (
+    "published, received and on_disk count points, -1 if the publisher never said how many; "
+    "gaps are those that Redis had dropped, as first:stop"
+)
 
 
 def report_nodes(plan: FilePlan, scan: str, channels: Sequence[ChannelReport]) -> tuple[Node, ...]:
@@ -45,8 +65,8 @@ def report_nodes(plan: FilePlan, scan: str, channels: Sequence[ChannelReport]) -
         writer = f"/{entry}/writer"
         if writer not in known:
             nodes.append(Group(writer, {"NX_class": "NXnote"}))
-        nodes.append(Group(f"{writer}/report", {"NX_class": "NXcollection"}))
-        nodes += _report(f"{writer}/report", scan, rows)
+        attributes = {"scan": text(scan), "description": _DESCRIPTION}
+        nodes.append(Value(f"{writer}/data", _table(rows), attributes))
     return tuple(nodes)
 
 
@@ -69,8 +89,7 @@ def abandoned_plan(
             Group(writer, {"NX_class": "NXnote"}),
             Value(f"{writer}/status", "FAILED"),
             Value(f"{writer}/date", now),
-            Value(f"{writer}/data", text(sentence)),
-            Value(f"{writer}/type", "text/plain"),
+            Value(f"{writer}/description", text(sentence)),
             Value(f"/{entry}/end_reason", text(end_reason)),
         ]
     return FilePlan(
@@ -87,23 +106,17 @@ def _paths(plan: FilePlan) -> Mapping[str, tuple[str, ...]]:
     return paths | {name: (spec.path,) for name, spec in plan.references.items()}
 
 
-def _report(group: str, scan: str, rows: Sequence[tuple[ChannelReport, str]]) -> Iterator[Value]:
-    yield Value(f"{group}/scan", text(scan))
-    if not rows:
-        return
-    channels = [channel for channel, _ in rows]
-    yield Value(f"{group}/channels", tuple(text(channel.name) for channel in channels))
-    yield Value(f"{group}/datasets", tuple(text(path) for _, path in rows))
-    published = [
-        NEVER_SAID if channel.published is None else channel.published for channel in channels
-    ]
-    yield Value(f"{group}/published", np.array(published, np.int64))
-    yield Value(f"{group}/received", np.array([c.received for c in channels], np.int64))
-    yield Value(f"{group}/on_disk", np.array([c.on_disk for c in channels], np.int64))
-    gaps = [
-        (row, gap.first, gap.stop) for row, channel in enumerate(channels) for gap in channel.gaps
-    ]
-    if gaps:
-        yield Value(f"{group}/gaps", np.array(gaps, np.int64))
-    if any(channel.problem for channel in channels):
-        yield Value(f"{group}/problems", tuple(text(channel.problem) for channel in channels))
+def _table(rows: Sequence[tuple[ChannelReport, str]]) -> npt.NDArray[np.void]:
+    return np.array([_row(channel, path) for channel, path in rows], np.dtype(list(_COLUMNS)))
+
+
+def _row(channel: ChannelReport, path: str) -> tuple[str | int, ...]:
+    return (
+        text(channel.name),
+        text(path),
+        NEVER_SAID if channel.published is None else channel.published,
+        channel.received,
+        channel.on_disk,
+        " ".join(f"{gap.first}:{gap.stop}" for gap in channel.gaps),
+        text(channel.problem),
+    )

@@ -80,6 +80,21 @@ class ReshapedView:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstPoints:
+    """A copy of the first points of a channel, for readers that take no view for an array.
+
+    Only among the nodes of ``FilePlan.last``: the points are in the file by then.
+    """
+
+    path: str
+    source: str
+    """Absolute path of a StreamDataset of scalar numbers in the same file; dtype as there."""
+    n_points: int
+    """At most as many as the source has."""
+    attributes: Attributes = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Elements of an array, chosen as HDF5 does it: blocks at regular distances.
 
@@ -157,7 +172,14 @@ class ExternalBinary:
 
 
 Node: TypeAlias = (
-    Group | Value | SoftLink | ExternalLink | ReshapedView | VirtualDataset | ExternalBinary
+    Group
+    | Value
+    | SoftLink
+    | ExternalLink
+    | ReshapedView
+    | FirstPoints
+    | VirtualDataset
+    | ExternalBinary
 )
 
 
@@ -317,7 +339,7 @@ class FilePlan:
     references: Mapping[str, ReferenceDataset] = field(default_factory=dict)
     """Channel name -> the dataset that shows the frames its detector saves."""
     last: tuple[Node, ...] = ()
-    """Written after all else is on disk (``end_time``), and flushed on its own."""
+    """Written after all else is on disk, and flushed on its own; ``end_time`` is the last."""
     final_root_attributes: Attributes = field(default_factory=dict)
     """Set with ``last`` (the root's ``default``)."""
     warnings: tuple[str, ...] = ()

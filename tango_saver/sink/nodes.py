@@ -16,6 +16,7 @@ from tango_saver.model.plan import (
     Attributes,
     ExternalBinary,
     ExternalLink,
+    FirstPoints,
     Group,
     Node,
     ReshapedView,
@@ -32,6 +33,8 @@ _TEXT_IN_MEMORY = h5t.py_create(_TEXT_DTYPE)
 _SCALAR = h5s.create(h5s.SCALAR)
 _LARGEST_INT = 2**63
 _LARGEST_UINT = 2**64
+_COPIED_AT_ONCE = 1 << 17
+"""Points."""
 
 DtypeOf: TypeAlias = Callable[[str], np.dtype[Any]]
 """Path of a dataset in the file -> its dtype."""
@@ -134,6 +137,8 @@ def create_node(folders: Folders, node: Node, dtype_of: DtypeOf) -> None:
             parent.links.create_external(name, node.file.encode(), node.target.encode(), lcpl=LINKS)
         case ReshapedView():
             _create_view(parent, name, node, dtype_of(node.source))
+        case FirstPoints():
+            _copy_first(folders.root, parent, name, node)
         case VirtualDataset():
             _create_virtual(parent, name, node)
         case ExternalBinary():
@@ -292,6 +297,20 @@ def _create_view(
     kind = type_in_file(dtype)
     made = h5d.create(parent, name, kind, grid, properties, LINKS)
     _add_attributes(made, view.attributes)
+
+
+def _copy_first(root: h5g.GroupID, parent: h5g.GroupID, name: bytes, node: FirstPoints) -> None:
+    source = h5d.open(root, node.source.encode())
+    inside, copied = source.get_space(), h5s.create_simple((node.n_points,))
+    made = h5d.create(parent, name, type_in_file(source.dtype), copied, None, LINKS)
+    for first in range(0, node.n_points, _COPIED_AT_ONCE):
+        part = np.empty(min(_COPIED_AT_ONCE, node.n_points - first), source.dtype)
+        here = h5s.create_simple(part.shape)
+        inside.select_hyperslab((first,), part.shape)
+        source.read(here, inside, part)
+        copied.select_hyperslab((first,), part.shape)
+        made.write(here, copied, part)
+    _add_attributes(made, node.attributes)
 
 
 def _create_virtual(parent: h5g.GroupID, name: bytes, node: VirtualDataset) -> None:

@@ -180,8 +180,12 @@ def _parts(dataset: h5py.Dataset) -> Iterator[bytes]:
 
 
 def _bytes_of(values: np.ndarray[Any, Any]) -> Iterator[bytes]:
-    if values.dtype.kind != "O":
+    if not values.dtype.hasobject:
         yield np.ascontiguousarray(values).tobytes()
+        return
+    if values.dtype.names is not None:
+        for name in values.dtype.names:
+            yield from _bytes_of(values[name])
         return
     for value in values.reshape(-1):
         plain = value if isinstance(value, bytes) else str(value).encode()

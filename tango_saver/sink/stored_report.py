@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
+import numpy.typing as npt
 
 from tango_saver.model.report import ChannelReport, Gap
 from tango_saver.sink.trouble import HDF5_ERRORS
 
-GROUP = "writer/report"
-"""Inside of an entry."""
+_TABLE, _GROUP = "writer/data", "writer/report"
+"""Inside of an entry; the group in files of the first days."""
+_COUNTS = ("published", "received", "on_disk")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +47,12 @@ class StoredReport:
 def stored_report(entry: h5py.Group) -> StoredReport | None:
     """The report in an entry; None if it has none that can be read."""
     try:
-        group = entry[GROUP]
-        return StoredReport(
-            scan=group["scan"].asstr()[()],
-            finished="end_time" in entry,
-            channels=tuple(_channels(group)),
-        )
-    except (*HDF5_ERRORS, AttributeError):
+        table, finished = entry.get(_TABLE), "end_time" in entry
+        if isinstance(table, h5py.Dataset) and table.dtype.names is not None:
+            return StoredReport(str(table.attrs["scan"]), finished, _channels(table[()]))
+        group = entry[_GROUP]
+        return StoredReport(group["scan"].asstr()[()], finished, _channels_of_columns(group))
+    except (*HDF5_ERRORS, AttributeError, IndexError):
         return None
 
 
@@ -69,31 +71,58 @@ def has_scan(path: Path, key: str) -> bool:
         return False
 
 
-def _channels(group: h5py.Group) -> Sequence[StoredChannel]:
+def _channels(table: npt.NDArray[np.void]) -> tuple[StoredChannel, ...]:
+    channels, datasets, gaps, problems = (
+        [_decoded(value) for value in table[name]]
+        for name in ("channel", "dataset", "gaps", "problem")
+    )
+    counts = zip(*(table[name].tolist() for name in _COUNTS), strict=True)
+    return tuple(
+        _channel(channel, dataset, numbers, [_gap(written) for written in extents.split()], problem)
+        for channel, dataset, numbers, extents, problem in zip(
+            channels, datasets, counts, gaps, problems, strict=True
+        )
+    )
+
+
+def _channels_of_columns(group: h5py.Group) -> tuple[StoredChannel, ...]:
+    """A dataset for each column."""
     if "channels" not in group:
         return ()
-    names, datasets = _texts(group, "channels"), _texts(group, "datasets")
-    problems = _texts(group, "problems") if "problems" in group else [""] * len(names)
-    gaps: list[list[Gap]] = [[] for _ in names]
+    channels, datasets = _texts(group, "channels"), _texts(group, "datasets")
+    problems = _texts(group, "problems") if "problems" in group else [""] * len(channels)
+    gaps: list[list[Gap]] = [[] for _ in channels]
     for row, first, stop in group["gaps"][()].tolist() if "gaps" in group else ():
         gaps[row].append(Gap(first, stop))
-    published, received, on_disk = (
-        group[name][()].tolist() for name in ("published", "received", "on_disk")
+    counts = zip(*(group[name][()].tolist() for name in _COUNTS), strict=True)
+    rows = zip(channels, datasets, counts, gaps, problems, strict=True)
+    return tuple(_channel(*row) for row in rows)
+
+
+def _channel(
+    name: str, dataset: str, counts: Sequence[int], gaps: Sequence[Gap], problem: str
+) -> StoredChannel:
+    published, received, on_disk = counts
+    return StoredChannel(
+        dataset,
+        ChannelReport(
+            name,
+            published=published if published >= 0 else None,
+            received=received,
+            on_disk=on_disk,
+            gaps=tuple(gaps),
+            problem=problem,
+        ),
     )
-    return [
-        StoredChannel(
-            datasets[row],
-            ChannelReport(
-                name=name,
-                published=published[row] if published[row] >= 0 else None,
-                received=received[row],
-                on_disk=on_disk[row],
-                gaps=tuple(gaps[row]),
-                problem=problems[row],
-            ),
-        )
-        for row, name in enumerate(names)
-    ]
+
+
+def _decoded(value: bytes | str) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def _gap(written: str) -> Gap:
+    first, _, stop = written.partition(":")
+    return Gap(int(first), int(stop))
 
 
 def _texts(group: h5py.Group, name: str) -> list[str]:

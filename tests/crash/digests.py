@@ -10,8 +10,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-OF_THE_MOMENT = ("/end_time", "/writer/date", "/writer/report/scan")
-"""Ends of the paths of values that differ from one saving to the next."""
+OF_THE_MOMENT = ("/end_time", "/writer/date", "/writer/data@scan")
+"""Ends of the paths of values and attributes that differ from one saving to the next."""
 ROOT_OF_THE_MOMENT = frozenset({"file_time", "file_name"})
 
 
@@ -23,7 +23,8 @@ def digests(path: Path, entry: str = "/") -> dict[str, str]:
 
 def _of_member(member: h5py.Group | h5py.Dataset) -> Iterator[tuple[str, str]]:
     for name, value in member.attrs.items():
-        if member.name != "/" or name not in ROOT_OF_THE_MOMENT:
+        ours = f"{member.name}@{name}".endswith(OF_THE_MOMENT)
+        if not ours and (member.name != "/" or name not in ROOT_OF_THE_MOMENT):
             yield f"{member.name}@{name}", _digest(value)
     if isinstance(member, h5py.Dataset):
         ours = member.name.endswith(OF_THE_MOMENT)
@@ -41,5 +42,5 @@ def _of_member(member: h5py.Group | h5py.Dataset) -> Iterator[tuple[str, str]]:
 
 def _digest(value: Any) -> str:
     array = np.asarray(value)
-    data = repr(array.tolist()).encode() if array.dtype.kind == "O" else array.tobytes()
+    data = repr(array.tolist()).encode() if array.dtype.hasobject else array.tobytes()
     return f"{array.dtype} {hashlib.sha256(data).hexdigest()[:16]}"

@@ -199,7 +199,7 @@ def test_a_scan_that_redis_has_no_more_after_a_restart_gets_an_honest_end(
         assert len(file["1.1/measurement/robx"]) == 11
         assert file["1.1/end_reason"].asstr()[()] == "DELETION"
         assert file["1.1/writer/status"].asstr()[()] == "FAILED"
-        assert "not in Redis any more" in file["1.1/writer/data"].asstr()[()]
+        assert "not in Redis any more" in file["1.1/writer/description"].asstr()[()]
         assert "end_time" in file["1.1"]
 
 

@@ -37,9 +37,9 @@ def spectra_of(path: Path) -> tuple[str, int]:
     """A dataset of the file, and where its first chunk begins."""
     with h5py.File(path) as file:
         (entry,) = file
-        names = file[f"{entry}/writer/report/datasets"].asstr()[()]
-        name = next(name for name in names if file[name].ndim > 1)
-        return str(name), file[name].id.get_chunk_info(0).byte_offset
+        names = file[f"{entry}/writer/data"]["dataset"]
+        name = next(name.decode() for name in names if file[name].ndim > 1)
+        return name, file[name].id.get_chunk_info(0).byte_offset
 
 
 def test_a_sealed_file_is_read_only_and_complete(sealed: Path) -> None:

@@ -61,14 +61,14 @@ def test_what_was_saved_is_complete_by_its_report_and_by_redis(
 def test_the_report_in_the_file_counts_each_channel(saved: tuple[str, Path]) -> None:
     key, path = saved
     with h5py.File(path) as file:
-        report = file["1.1/writer/report"]
-        channels = report["channels"].asstr()[()].tolist()
-        assert report["scan"].asstr()[()] == key
+        assert file["1.1/writer/data"].attrs["scan"] == key
+        table = file["1.1/writer/data"][()]
+        channels = [name.decode() for name in table["channel"]]
         assert "axis:robx" in channels
         assert len(set(channels)) == 7
         for name in ("published", "received", "on_disk"):
-            assert report[name][()].tolist() == [11] * len(channels)
-        for dataset in report["datasets"].asstr()[()]:
+            assert table[name].tolist() == [11] * len(channels)
+        for dataset in table["dataset"]:
             assert len(file[dataset]) == 11
     assert path.exists()
 
@@ -113,6 +113,32 @@ def test_points_that_redis_had_dropped_are_told_by_verify(
     code, output = tango_saver("verify", str(tmp_path / "data.h5"))
     assert code == 1
     assert "axis:robx: points 0 to 3 were lost before" in output
+
+
+def test_reports_of_the_first_days_are_read(saved: tuple[str, Path], redis_url: str) -> None:
+    key, path = saved
+    with h5py.File(path, "a") as file:
+        table = file["1.1/writer/data"][()]
+        del file["1.1/writer/data"]
+        file["1.1/writer/data"] = "what went wrong"
+        report = file.create_group("1.1/writer/report")
+        report.attrs["NX_class"] = "NXcollection"
+        report["scan"] = key
+        report["channels"], report["datasets"] = table["channel"], table["dataset"]
+        report["published"], report["received"] = table["published"], table["received"]
+        report["on_disk"] = table["on_disk"]
+    code, output = tango_saver("verify", str(path), "--redis", redis_url)
+    assert (code, output.count(": complete")) == (0, 1), output
+    code, output = tango_saver("save", key, "--redis", redis_url)
+    assert (code, "has all of this scan" in output) == (0, True), output
+    with h5py.File(path, "a") as file:
+        row = table["channel"].tolist().index(b"axis:robx")
+        file["1.1/writer/report/gaps"] = [[row, 2, 5]]
+        file[ROBX].resize((9,))
+    code, output = tango_saver("verify", str(path))
+    assert code == 1
+    assert "axis:robx: points 2 to 4 were lost before" in output
+    assert f"{ROBX} has 9 points" in output
 
 
 def test_files_of_others_are_said_to_have_no_report(tmp_path: Path) -> None:
@@ -173,7 +199,7 @@ def test_a_byte_that_was_changed_is_found_by_its_checksum(
     assert code == 0, output
     with h5py.File(path) as file:
         (entry,) = file
-        names = file[f"{entry}/writer/report/datasets"].asstr()[()]
+        names = file[f"{entry}/writer/data"]["dataset"]
         damaged = next(name for name in names if file[name].ndim > 1)
         place = file[damaged].id.get_chunk_info(0).byte_offset
     content = bytearray(path.read_bytes())
@@ -181,7 +207,7 @@ def test_a_byte_that_was_changed_is_found_by_its_checksum(
     path.write_bytes(content)
     code, output = tango_saver("verify", str(path))
     assert code == 1
-    assert f"{damaged} cannot be read" in output
+    assert f"{damaged.decode()} cannot be read" in output
 
 
 def test_a_file_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:

@@ -141,9 +141,10 @@ ADDED = (
         "frames of other formats are found where all frames are: the table of them is linked, too",
         "lima_edf",
     ),
-    IntendedAddition("/*.[0-9]/writer/data", "what went wrong, beside the data"),
-    IntendedAddition("/*.[0-9]/writer/type", "of the text in writer/data"),
-    IntendedAddition("/*.[0-9]/writer/report", "what was published and what is on disk"),
+    IntendedAddition("/*.[0-9]/writer/description", "what went wrong, beside the data"),
+    IntendedAddition(
+        "/*.[0-9]/writer/data", "a table: what was published of each channel, and what is on disk"
+    ),
 )
 
 ELSEWHERE = (

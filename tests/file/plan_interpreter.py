@@ -14,6 +14,7 @@ from tango_saver.model.plan import (
     Attributes,
     ExternalLink,
     FilePlan,
+    FirstPoints,
     Group,
     Node,
     ReshapedView,
@@ -93,6 +94,11 @@ class PlanInterpreter:
                     self._link(node, present=present)
                 case ReshapedView() if not present:
                     self._view(node)
+                case FirstPoints():
+                    points = self._file[node.source][: node.n_points]
+                    self._set_attributes(
+                        self._file.create_dataset(node.path, data=points), node.attributes
+                    )
 
     def _value(self, node: Value, *, present: bool) -> None:
         if present:

@@ -27,6 +27,7 @@ from tango_saver.errors import (
 from tango_saver.model.plan import (
     ExternalLink,
     Filter,
+    FirstPoints,
     Group,
     ReshapedView,
     SoftLink,
@@ -345,6 +346,32 @@ def test_a_mesh_is_seen_on_its_grid_while_it_grows(
     moved = tmp_path / "elsewhere.h5"
     path.rename(moved)
     np.testing.assert_array_equal(reader.read(moved, view.path)[0], np.arange(12).reshape(3, 4))
+
+
+@pytest.mark.parametrize("filter_", PLAIN_FILTERS)
+def test_the_first_points_are_copied_when_all_are_in_the_file(
+    tmp_path: Path, filter_: Filter
+) -> None:
+    path, n_points = tmp_path / "data.h5", 300_001
+    spec = stream("c", ">f4", (), (1000,), filter_)
+    attributes = {"units": "mm"}
+    copy = FirstPoints("/1.1/plot/c", "/1.1/instrument/c/data", n_points - 1, attributes)
+    missing = FirstPoints("/1.1/plot/d", "/1.1/instrument/d/data", 3)
+    file = TargetFile.open(path)
+    scan = file.begin(plan_of(path, spec))
+    points = np.arange(n_points, dtype=">f4")
+    scan.append("c", 0, FixedPoints(points))
+    plan = plan_of(path, spec)
+    scan.finish(replace(plan, last=(copy, missing, *plan.last)))
+    file.close()
+    (sentence,) = scan.warnings
+    assert "/1.1/plot/d" in sentence
+    with h5py.File(path) as opened:
+        made = opened["1.1/plot/c"]
+        assert not made.is_virtual
+        assert (made.dtype, dict(made.attrs)) == (np.dtype(">f4"), attributes)
+        np.testing.assert_array_equal(made[()], points[:-1])
+        assert "end_time" in opened["1.1"]
 
 
 def test_a_dataset_that_cannot_be_made_costs_its_channel_alone(tmp_path: Path) -> None:

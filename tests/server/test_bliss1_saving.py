@@ -61,7 +61,7 @@ def test_what_redis_had_dropped_before_it_was_saved_is_a_gap_in_the_file(
     with h5py.File(report.target) as file:
         values = file[f"1_timescan/measurement/{name}"][()]
         assert np.isnan(values).tolist() == [True] * 7 + [False] * 11
-        assert "dropped by Redis" in file["1_timescan/writer/data"].asstr()[()]
+        assert "dropped by Redis" in file["1_timescan/writer/description"].asstr()[()]
 
 
 def test_a_scan_whose_channels_have_expired_says_so(

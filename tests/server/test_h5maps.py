@@ -285,7 +285,7 @@ def test_a_bad_file_of_a_map_costs_that_file_and_says_so(
     assert all(channel.on_disk == channel.published == 25 for channel in report.channels)
     with h5py.File(images / "data.h5") as file:
         assert file["1.1/writer/status"][()] == b"SUCCEEDED"
-        assert fact.lower() in file["1.1/writer/data"].asstr()[()].lower()
+        assert fact.lower() in file["1.1/writer/description"].asstr()[()].lower()
         assert "end_time" in file["1.1"]
     with h5py.File(images / "late.h5") as file:
         assert "end_reason" in file["1.1"]
@@ -315,7 +315,7 @@ def test_a_scan_without_a_usable_map_is_saved_as_nexus(
     assert "no usable map" in "".join(report.warnings)
     with h5py.File(images / "data.h5") as file:
         assert file["1.1/measurement/elapsed_time"].shape == (25,)
-        assert "no usable map" in file["1.1/writer/data"].asstr()[()]
+        assert "no usable map" in file["1.1/writer/description"].asstr()[()]
 
 
 def test_the_first_map_counts_if_the_second_cannot_be_used(
@@ -369,7 +369,7 @@ def test_files_that_datasets_lead_to_and_that_do_not_exist_are_named(
     report = save(without_camera)
     assert report.state is SavingState.SAVED
     with h5py.File(images / "data.h5") as file:
-        told = file["1.1/writer/data"].asstr()[()]
+        told = file["1.1/writer/description"].asstr()[()]
     for item, name in (("vds", "cam1_0001.h5"), ("extbin", "raw.bin")):
         for text in (told, "\n".join(report.warnings)):
             (line,) = [line for line in text.splitlines() if name in line]

@@ -253,7 +253,7 @@ def test_frames_that_the_detector_never_saved_are_not_counted(
 
 def text_beside(target: Path) -> str:
     with h5py.File(target) as file:
-        text: str = file["12.1/writer/data"].asstr()[()]
+        text: str = file["12.1/writer/description"].asstr()[()]
     return text
 
 

@@ -140,7 +140,7 @@ def test_a_scan_that_is_not_saved_is_named_with_the_reason(
         assert list(entry["measurement/scan_numbers"]) == [16, 17, 18]
         assert set(entry["scans"]) == {"17.1", "18.1", "not_linked"}
         assert list(entry["scans/not_linked"].asstr()) == [sentence]
-        assert sentence in entry["writer/data"].asstr()[()]
+        assert sentence in entry["writer/description"].asstr()[()]
         assert dangling_links(file) == []
 
 

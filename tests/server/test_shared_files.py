@@ -52,7 +52,7 @@ def test_a_master_that_somebody_holds_costs_no_scan_and_gets_its_links_later(
             (sentence,) = report.warnings
             assert sentence.startswith(f"{master} gets its link to this scan when it is free")
             with h5py.File(report.target) as file:
-                assert sentence in file["1.1/writer/data"].asstr()[()]
+                assert sentence in file["1.1/writer/description"].asstr()[()]
                 assert file["1.1/writer/status"][()] == b"SUCCEEDED"
         assert names(tmp_path / RAW / "sampleA/hg123_sampleA.h5") == LINKS
     wait_until(lambda: names(master) == LINKS)

@@ -282,19 +282,21 @@ def test_an_entry_gets_its_end_last_and_only_once_all_is_saved() -> None:
 
 
 def test_every_entry_says_who_saved_it_whatever_the_map_has_there() -> None:
-    for writer in (None, 5, group("NXnote", status=group(), date=1), stream("mca")):
+    taken = group("NXnote", status=group(), date=1, data=stream("mca"))
+    for writer in (None, 5, taken, stream("mca")):
         children = {} if writer is None else {"writer": writer}
         plan = plan_of(group("NXentry", **children))
         nodes = {node.path: node for node in plan.nodes}
         assert nodes["/7.1/writer"] == Group("/7.1/writer", {"NX_class": "NXnote"})
         assert nodes["/7.1/writer/status"] == Value("/7.1/writer/status", "RUNNING")
+        assert "/7.1/writer/data" not in nodes
         assert not plan.streams
 
 
 def test_what_went_wrong_stands_beside_the_data() -> None:
     moment = replace(ENDED, warnings=("a gap",), writer_status="FAILED", end_reason="DELETION")
     nodes = {node.path: node for node in plan_of(group("NXentry"), moment).nodes}
-    assert nodes["/7.1/writer/data"] == Value("/7.1/writer/data", "a gap")
+    assert nodes["/7.1/writer/description"] == Value("/7.1/writer/description", "a gap")
     assert nodes["/7.1/end_reason"] == Value("/7.1/end_reason", "DELETION")
 
 

@@ -117,7 +117,7 @@ def test_images_whose_place_is_not_clear_are_named_in_the_file(info: dict[str, A
     assert list(made.streams) == ["c:x"]
     (sentence,) = made.warnings
     assert sentence.startswith("channel cam:image is not saved: where its images are")
-    assert {node.path for node in made.nodes} >= {"/7.1/writer/data"}
+    assert {node.path for node in made.nodes} >= {"/7.1/writer/description"}
 
 
 def test_the_list_of_missing_frames_takes_no_name_of_a_channel() -> None:

@@ -10,6 +10,7 @@ from tango_saver.errors import ConfigurationError
 from tango_saver.layout import LAYOUTS, Moment, plan_scan
 from tango_saver.model.plan import (
     FilePlan,
+    FirstPoints,
     Group,
     PointKind,
     ReshapedView,
@@ -207,7 +208,7 @@ def test_a_channel_that_cannot_be_saved_is_named_in_the_file_and_in_the_plan() -
     assert made.streams == {}
     assert len(made.warnings) == 2
     assert "c:bad is not saved: dtype 'foo' is unknown" in made.warnings[0]
-    assert nodes(made)["/7.1/writer/data"].value == "\n".join(made.warnings)
+    assert nodes(made)["/7.1/writer/description"].value == "\n".join(made.warnings)
     assert nodes(made)["/7.1/instrument/cam/type"].value == "lima"
 
 
@@ -222,7 +223,7 @@ def test_what_the_engine_has_to_tell_stands_beside_the_data() -> None:
     moment = replace(RUNNING, writer_status="FAILED", warnings=("points 3 to 7 of c:x were lost",))
     found = nodes(plan(scan(channel("c:x")), moment))
     assert found["/7.1/writer/status"].value == "FAILED"
-    assert found["/7.1/writer/data"].value == "points 3 to 7 of c:x were lost"
+    assert found["/7.1/writer/description"].value == "points 3 to 7 of c:x were lost"
 
 
 def test_user_keys_without_category_are_kept() -> None:
@@ -291,15 +292,43 @@ def test_the_plot_is_the_first_detector_over_the_scanned_axis() -> None:
 def test_an_axis_with_more_points_than_the_signal_is_shown_as_far_as_the_signal_goes() -> None:
     description = scan(channel("axis:x", unit="mm"), channel("c:d"), axes=("axis:x",))
     made = plan(description, finished(axis__x=6, c__d=5))
-    assert nodes(made)["/7.1/plot/x"] == ReshapedView(
-        "/7.1/plot/x", "/7.1/instrument/x/value", (5,), {"units": "mm", "long_name": "x (mm)"}
+    assert nodes(made)["/7.1/plot"].attributes == {"NX_class": "NXdata", "signal": "d"}
+    copy, plot, end = made.last
+    assert copy == FirstPoints(
+        "/7.1/plot/x", "/7.1/instrument/x/value", 5, {"units": "mm", "long_name": "x (mm)"}
     )
+    assert plot == Group("/7.1/plot", {"NX_class": "NXdata", "signal": "d", "axes": ("x",)})
+    assert end.path == "/7.1/end_time"
 
 
 def test_an_axis_with_fewer_points_than_the_signal_is_not_shown() -> None:
     description = scan(channel("axis:x"), channel("c:d"), axes=("axis:x",))
     made = plan(description, finished(axis__x=4, c__d=5))
-    assert nodes(made)["/7.1/plot"].attributes["axes"] == (".",)
+    assert nodes(made)["/7.1/plot"].attributes["axes"] == ("point",)
+    assert nodes(made)["/7.1/plot/point"].value.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_dimensions_that_nothing_is_known_of_are_counted() -> None:
+    description = scan(
+        channel("c:point", shape=(3, 4)), info={"display_extra": {"plotselect": ["c:point"]}}
+    )
+    made = nodes(plan(description, finished(c__point=5)))
+    assert made["/7.1/plotselect"].attributes["axes"] == ("point_2", "row", "column")
+    lengths = {name: len(made[f"/7.1/plotselect/{name}"].value) for name in ("point_2", "row")}
+    assert lengths == {"point_2": 5, "row": 3}
+    over_x = scan(channel("axis:x"), channel("c:d", shape=(2, 3, 4)), axes=("axis:x",))
+    made = nodes(plan(over_x, finished(axis__x=5, c__d=5)))
+    dimensions = ("dimension_1", "dimension_2", "dimension_3")
+    assert made["/7.1/plot"].attributes["axes"] == ("x", *dimensions)
+
+
+def test_an_index_is_not_made_as_long_as_the_points_of_a_long_scan() -> None:
+    long = nodes(plan(scan(channel("c:d")), finished(c__d=1_000_000)))
+    assert long["/7.1/plot"].attributes == {"NX_class": "NXdata", "signal": "d"}
+    assert "/7.1/plot/point" not in long
+    spectra = scan(channel("axis:x"), channel("c:d", shape=(100_000, 3)), axes=("axis:x",))
+    wide = nodes(plan(spectra, finished(axis__x=5, c__d=5)))
+    assert wide["/7.1/plot"].attributes["axes"] == ("x", ".", "column")
 
 
 def test_a_detector_without_points_is_not_plotted() -> None:
@@ -307,7 +336,7 @@ def test_a_detector_without_points_is_not_plotted() -> None:
     made = plan(description, finished(axis__x=5, c__e=5))
     assert nodes(made)["/7.1/plot"].attributes["signal"] == "e"
     only_axis = plan(description, finished(axis__x=5))
-    plotted = {"NX_class": "NXdata", "signal": "x", "axes": (".",)}
+    plotted = {"NX_class": "NXdata", "signal": "x", "axes": ("point",)}
     assert nodes(only_axis)["/7.1/plot"].attributes == plotted
     nothing = plan(description, finished())
     assert "/7.1/plot" not in nodes(nothing)
