@@ -10,7 +10,7 @@
     notes             NXcollection  comments
     scans             NXcollection  links to the sub-scans of a sequence
     plot, plotselect  NXdata
-    writer            NXnote        status, date, and what went wrong
+    writer            NXnote        status, date, what went wrong, and at the end the report
 """
 
 from __future__ import annotations

@@ -205,9 +205,11 @@ definitions v2018.5. Links from a sequence to its scans are left out, because bo
 go through the scans twice. Not measured: `quick200` (200 scans that look alike), `lima2_v2` (there
 is no file of the classic writer), `h5maps` and `bliss24_mapping` (the session describes the file).
 
-Both programs find less in our files, all recordings together and in each one, but for what the
-first table lists. What both writers have, and why it stays, is in
-[readers.md](readers.md#validators).
+Errors, warnings and notes of all recordings together, classic writer → ours:
+{totals}.
+In no recording is there more of any severity in our file than in the classic writer's, but for what
+the first table lists: it belongs to data that only ours has. What both have, and why it stays, is
+in [readers.md](readers.md#validators).
 
 {only_ours}
 
@@ -284,12 +286,20 @@ def rendered(judged: dict[str, list[Judged]]) -> str:
     for name, recordings in judged.items():
         lines += ["", f"## Kinds of findings of {name}, all recordings together", ""]
         lines += _kinds(recordings)
-    return _head() + "\n" + "\n".join(lines) + "\n"
+    return _head(judged) + "\n" + "\n".join(lines) + "\n"
 
 
-def _head() -> str:
-    only_ours = "\n".join(f"| {' | '.join(row)} |" for row in _ONLY_OURS)
-    return _HEAD.format(nexusformat=version("nexusformat"), only_ours=only_ours)
+def _head(judged: dict[str, list[Judged]]) -> str:
+    totals = (
+        f"{name} {sum(len(one.classic) for one in recordings)} → "
+        f"{sum(len(one.ours) for one in recordings)}"
+        for name, recordings in judged.items()
+    )
+    return _HEAD.format(
+        nexusformat=version("nexusformat"),
+        totals=", ".join(totals),
+        only_ours="\n".join(f"| {' | '.join(row)} |" for row in _ONLY_OURS),
+    )
 
 
 def _count(judged: Judged, severity: str) -> tuple[int, int]:
