@@ -34,6 +34,7 @@ class Camera:
     per_file: int
     per_acquisition: int
     n_statuses: int = 0
+    channel: str = CHANNEL
 
     @property
     def target(self) -> Path:
@@ -63,9 +64,12 @@ class Camera:
     def publish(self, status: Any) -> None:
         """Publish any status."""
         with redis.Redis.from_url(self.redis_url) as client:
-            fields = {"payload": json.dumps(status)}
-            client.xadd(self._stream(client), fields, id=f"{self.n_statuses}-1")
-        self.n_statuses += 1
+            self._publish(client, json.dumps(status).encode())
+
+    def say_in_all(self, n_frames: int) -> None:
+        """Publish how many frames there are, as Lima2 does from BLISS 2.3 on."""
+        with redis.Redis.from_url(self.redis_url) as client:
+            self._publish(client, np.uint32(n_frames).tobytes())
 
     def close(self) -> None:
         """End the stream of the camera, and the scan."""
@@ -78,12 +82,17 @@ class Camera:
             for state in (ScanState.STOPPED, ScanState.CLOSED):
                 client.xadd(state_stream, {"state": int(state)})
 
+    def _publish(self, client: redis.Redis, payload: bytes) -> None:
+        fields = {"payload": payload}
+        client.xadd(self._stream(client), fields, id=f"{self.n_statuses}-1")
+        self.n_statuses += 1
+
     def _document(self, client: redis.Redis) -> dict[str, Any]:
         document: dict[str, Any] = json.loads(client.execute_command("JSON.GET", self.key))
         return document
 
     def _stream(self, client: redis.Redis) -> str:
-        return f"esrf:stream:{self._document(client)['data_streams'][CHANNEL]['pk']}"
+        return f"esrf:stream:{self._document(client)['data_streams'][self.channel]['pk']}"
 
 
 def start_camera(
@@ -124,3 +133,30 @@ def start_camera(
     )
     (key,) = replay(recording, redis_url, root, speed=0, stop_at=ScanState.STARTED)
     return Camera(redis_url, root, key, per_file, per_acquisition)
+
+
+def start_lima2(recordings: Path, redis_url: str, root: Path, images: Path | None) -> Camera:
+    """Start a scan with a camera whose frames are shown by a master file (``cam2``).
+
+    The scan is the recorded one of ``lima2_v2`` without the statuses of that camera. Its other
+    camera has saved its files when the scan begins.
+
+    Args:
+        recordings: folder of the recorded scans.
+        redis_url: where it is published.
+        root: where its files go.
+        images: the recorded files.
+    """
+    channel = "cam2:frame"
+
+    def without_statuses(scan: dict[str, Any]) -> None:
+        scan["entries"] = [entry for entry in scan["entries"] if entry[1] != channel]
+
+    recording = changed_recording(
+        recordings / "lima2_v2.json.gz", root / "recordings", without_statuses
+    )
+    (key,) = replay(
+        recording, redis_url, root, speed=0, writer="nexus", images=images,
+        stop_at=ScanState.STARTED,
+    )  # fmt: skip
+    return Camera(redis_url, root, key, 0, 0, channel=channel)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import gevent
 
@@ -45,6 +45,15 @@ class _Seen:
     run: FrameRun
     source: Source
 
+    def goes_on_with(self, run: FrameRun) -> bool:
+        """Whether that follows in the same file, and nothing is missing before it."""
+        mine = self.run
+        return (
+            mine.file == run.file
+            and mine.first_frame + mine.n_frames == run.first_frame
+            and self.source.n_frames == mine.n_frames
+        )
+
 
 class _Channel:
     """One channel: what is announced, what was looked at, what is shown."""
@@ -63,6 +72,20 @@ class _Channel:
         self.waiting_since = 0.0
         self.changed = False
         self.show_after = 0.0
+        self.look_after = 0.0
+
+    def add(self, run: FrameRun, source: Source) -> None:
+        """More frames were looked at; those that go on in the same file are one run."""
+        self.n_seen += run.n_frames
+        self.n_good += source.n_frames
+        self.changed = True
+        last = self.seen[-1] if self.seen else None
+        if last is not None and last.goes_on_with(run):
+            n_before = last.run.n_frames
+            last.run = replace(last.run, n_frames=n_before + run.n_frames)
+            last.source = replace(source, n_frames=n_before + source.n_frames)
+        else:
+            self.seen.append(_Seen(run, source))
 
     def runs(self) -> list[FrameRun]:
         """What the dataset shows: of a table all frames, else those that can be read.
@@ -227,6 +250,10 @@ class Frames:
             if now - turn > _TURN_S:
                 gevent.sleep(0)
                 turn = now
+            if known.files.is_master and not known.ended:
+                if now >= known.look_after:
+                    self._look_into_master(known, run)
+                return
             source = self._file.look_at(run, known.spec)
             if not source.may_pass:
                 known.waiting_since = 0.0
@@ -234,10 +261,14 @@ class Frames:
                 known.waiting_since = known.waiting_since or now
                 if now - known.waiting_since < patience_s:
                     return
-            known.seen.append(_Seen(run, source))
-            known.n_seen += run.n_frames
-            known.n_good += source.n_frames
-            known.changed = True
+            known.add(run, source)
+
+    def _look_into_master(self, known: _Channel, run: FrameRun) -> None:
+        """Take what a master file has already; nothing is given up before the scan is over."""
+        known.look_after = time.monotonic() + _RETRY_S
+        n_frames = self._file.look_at(run, known.spec).n_frames
+        if n_frames:
+            known.add(replace(run, n_frames=n_frames), Source(n_frames))
 
     def _look_again(self, known: _Channel) -> bool:
         """Look once more at files that were late; whether there still are any."""

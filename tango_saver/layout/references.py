@@ -66,6 +66,11 @@ class FrameFiles:
     frames_per_acquisition: int = 0
     """0 for one endless acquisition."""
 
+    @property
+    def is_master(self) -> bool:
+        """Whether one file shows them all; when it does, only a look into it tells."""
+        return self.names.width is None
+
     def counts(self, status: Json) -> FrameCount:
         """How many frames there are, by the newest status.
 
@@ -82,7 +87,7 @@ class FrameFiles:
         return counted
 
     def readable(self, saved: int, *, ended: bool) -> int:
-        """How many frames lie in files that are complete.
+        """How many frames lie in files that are complete, or in a master file may be.
 
         Args:
             saved: frames that the detector has saved.
@@ -90,8 +95,8 @@ class FrameFiles:
         """
         if ended or not saved:
             return saved
-        if self.names.width is None:
-            return 0
+        if self.is_master:
+            return saved
         acquisition, file, _ = self._place(saved - 1)
         return acquisition * self.frames_per_acquisition + file * self.frames_per_file
 
@@ -189,7 +194,11 @@ def _lima2(channel: ChannelSpec) -> FrameFiles | None:
 
 
 def _lima2_master(channel: ChannelSpec) -> FrameFiles | None:
-    """The master file shows the frames of all receivers; when it is complete, nobody says."""
+    """The master file shows the frames of all receivers; when it is complete, nobody says.
+
+    Which receiver has which frame is published nowhere else. The conductor of Lima2 (client
+    4.3) writes the file when the last frame is there; it may come earlier.
+    """
     master = channel.info.get("master_file")
     if not master:
         return None

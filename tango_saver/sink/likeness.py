@@ -18,10 +18,9 @@ from typing import Any
 import numpy as np
 from h5py import h5d, h5f, h5fd, h5o, h5p
 
+from tango_saver.sink.access import FOR_A_GLANCE
 from tango_saver.sink.trouble import HDF5_ERRORS, first_line
 
-_CACHE_BYTES = 64 * 1024
-"""For the metadata of a source; what HDF5 takes otherwise costs more than all the rest."""
 _LONGEST_REST = 256
 """Files that are opened with HDF5, one like the other, before the next is noted."""
 
@@ -32,6 +31,8 @@ class Form:
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    is_virtual: bool = False
+    """It shows what lies in other files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def noted_file(path: str, dataset: bytes) -> Noted | None:
     A dataset that lies in another file, or shows others, may change while this file does not.
     """
     try:
-        file = h5f.open(os.fsencode(path), h5f.ACC_RDONLY, _FOR_A_GLANCE)
+        file = h5f.open(os.fsencode(path), h5f.ACC_RDONLY, FOR_A_GLANCE)
         found = h5d.open(file, dataset)
         if h5o.get_info(found).fileno != h5o.get_info(file).fileno:
             return None
@@ -212,27 +213,15 @@ def _is_like(noted: Noted, path: str, size: int) -> bool:
         return False
 
 
-def _for_a_glance() -> h5p.PropFAID:
-    properties = h5p.create(h5p.FILE_ACCESS)
-    properties.set_file_locking(False, True)  # noqa: FBT003 - h5py takes no keywords here
-    cache = properties.get_mdc_config()
-    cache.set_initial_size = True
-    cache.initial_size = cache.min_size = _CACHE_BYTES
-    properties.set_mdc_config(cache)
-    return properties
-
-
-_FOR_A_GLANCE = _for_a_glance()
-
-
 def _form_in(path: str, dataset: bytes) -> Form:
     try:
-        file = h5f.open(os.fsencode(path), h5f.ACC_RDONLY, _FOR_A_GLANCE)
+        file = h5f.open(os.fsencode(path), h5f.ACC_RDONLY, FOR_A_GLANCE)
     except HDF5_ERRORS as error:
         raise FileUnreadableError(first_line(error)) from error
     try:
         found = h5d.open(file, dataset)
-        return Form(found.shape, found.dtype)
+        virtual = found.get_create_plist().get_layout() == h5d.VIRTUAL
+        return Form(found.shape, found.dtype, virtual)
     except HDF5_ERRORS as error:
         raise DatasetAbsentError from error
     finally:

@@ -11,6 +11,8 @@ from pathlib import Path
 from tango_saver.model.plan import FrameRun, ReferenceDataset
 from tango_saver.sink.edf import EdfError, UnfinishedEdfError, edf_frames
 from tango_saver.sink.likeness import DatasetAbsentError, FileUnreadableError, Form, Series
+from tango_saver.sink.trouble import HDF5_ERRORS, first_line
+from tango_saver.sink.virtual_sources import frames_there
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ class Sources:
             return Source(0, f"cannot be opened: {error}", may_pass=True)
         except DatasetAbsentError:
             return Source(0, f"has no dataset {spec.source}", may_pass=True)
-        return _judged(run, spec, form)
+        judged = _judged(run, spec, form)
+        return _followed(run, spec, judged) if form.is_virtual else judged
 
 
 def _is(path: Path, found: os.stat_result) -> bool:
@@ -92,6 +95,17 @@ def _look_at_frames(run: FrameRun) -> Source:
     if n_frames < run.n_frames:
         return Source(n_frames, f"has {run.first_frame + n_frames} frames only", may_pass=True)
     return Source(n_frames)
+
+
+def _followed(run: FrameRun, spec: ReferenceDataset, judged: Source) -> Source:
+    """What a virtual dataset really has of the frames that it shows."""
+    if not judged.n_frames:
+        return judged
+    try:
+        n_frames, trouble = frames_there(run.file, spec.source, run.first_frame, judged.n_frames)
+    except HDF5_ERRORS as error:
+        return Source(0, f"cannot be opened: {first_line(error)}", may_pass=True)
+    return judged if not trouble else Source(n_frames, trouble, may_pass=True)
 
 
 def _judged(run: FrameRun, spec: ReferenceDataset, form: Form) -> Source:

@@ -13,9 +13,10 @@ import h5py
 import numpy as np
 import psutil
 import pytest
-from cameras import CHANNEL, DATASET, Camera, start_camera
+from cameras import CHANNEL, DATASET, Camera, start_camera, start_lima2
 from file.compare import compare, extras
 from file.intended_differences import is_added
+from masters import master_file, receiver_file
 from PyMca5.PyMcaIO.EdfFile import EdfFile
 from saving import RunningSaver, StartSaver, worker_of
 
@@ -67,11 +68,11 @@ def shown(target: Path, dataset: str = IMAGE) -> list[int] | None:
     return [int(number) for number in pixels[:, 0]]
 
 
-def wait_until_shown(target: Path, numbers: list[int]) -> None:
+def wait_until_shown(target: Path, numbers: list[int], dataset: str = IMAGE) -> None:
     deadline = time.monotonic() + PATIENCE_S
-    while shown(target) != numbers:
+    while shown(target, dataset) != numbers:
         if time.monotonic() > deadline:
-            pytest.fail(f"{shown(target)} is shown, not {numbers}")
+            pytest.fail(f"{shown(target, dataset)} is shown, not {numbers}")
         time.sleep(0.02)
 
 
@@ -133,6 +134,92 @@ def test_lima2_of_protocol_2_is_shown_through_its_master_file(
         for dataset in images:
             for number, frame in enumerate(dataset[()]):
                 assert (frame == number).all()
+
+
+LIMA2 = "/1.1/instrument/cam2/frame"
+LIMA2_FRAME = (1, 16, 12)
+
+
+@pytest.fixture
+def lima2(recordings: Path, redis_url: str, tmp_path: Path) -> Callable[[], Camera]:
+    """Starts a scan with a camera of Lima2 that has two receivers, three frames in a file."""
+
+    def start() -> Camera:
+        return start_lima2(recordings, redis_url, tmp_path / "data", files_of("lima2_v2"))
+
+    return start
+
+
+def lima2_master(camera: Camera) -> Path:
+    return camera.root / "scan0001" / "cam2_master.h5"
+
+
+def make_master(camera: Camera) -> None:
+    master_file(lima2_master(camera), 12, 2, 3, LIMA2_FRAME)
+
+
+def receive(camera: Camera, receiver: int, number: int) -> None:
+    receiver_file(lima2_master(camera), receiver, number, 2, 3, LIMA2_FRAME)
+
+
+def test_lima2_frames_appear_while_the_scan_runs_as_far_as_their_files_are_there(
+    lima2: Callable[[], Camera], start_saver: StartSaver
+) -> None:
+    saver = start_saver()
+    running = lima2()
+    make_master(running)
+    receive(running, 0, 0)
+    receive(running, 1, 0)
+    running.say_in_all(4)
+    wait_until_shown(running.target, [0, 1, 2, 3], LIMA2)
+    running.say_in_all(9)
+    wait_until_shown(running.target, [*range(6)], LIMA2)
+    receive(running, 1, 1)
+    receive(running, 0, 1)
+    wait_until_shown(running.target, [*range(9)], LIMA2)
+    running.say_in_all(12)
+    wait_until_shown(running.target, [*range(12)], LIMA2)
+    running.close()
+    report = report_of(saver, running)
+    assert (report.state, report.warnings) == (SavingState.SAVED, ())
+    assert ChannelReport("cam2:frame", 12, 12, 12) in report.channels
+    assert shown(running.target, LIMA2) == [*range(12)]
+
+
+def test_a_lima2_master_that_is_written_at_the_end_is_waited_for(
+    lima2: Callable[[], Camera], start_saver: StartSaver
+) -> None:
+    saver = start_saver()
+    running = lima2()
+    lima2_master(running).unlink()
+    for receiver, number in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        receive(running, receiver, number)
+    running.say_in_all(12)
+    time.sleep(2)
+    assert shown(running.target, LIMA2) is None
+    running.close()
+    make_master(running)
+    report = report_of(saver, running)
+    assert (report.state, report.warnings) == (SavingState.SAVED, ())
+    assert shown(running.target, LIMA2) == [*range(12)]
+
+
+def test_lima2_frames_whose_file_is_missing_are_told_and_never_zero(
+    lima2: Callable[[], Camera], start_saver: StartSaver
+) -> None:
+    saver = start_saver()
+    running = lima2()
+    make_master(running)
+    for receiver, number in ((0, 0), (1, 0), (0, 1)):
+        receive(running, receiver, number)
+    running.say_in_all(12)
+    running.close()
+    report = report_of(saver, running)
+    assert ChannelReport("cam2:frame", 12, 12, 7) in report.channels
+    (sentence,) = report.warnings
+    assert sentence.startswith("channel cam2:frame: frames 7 to 11 are missing: ")
+    assert "shows frames of cam2_1_00001.h5, which does not exist" in sentence
+    assert shown(running.target, LIMA2) == [*range(7), *[65535] * 5]
 
 
 @pytest.mark.parametrize("recording", ["lima_hdf5", "lima_edf", "lima2_hdf5", "lima2_v2"])

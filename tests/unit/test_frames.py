@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -200,3 +201,55 @@ def test_a_status_of_a_channel_that_is_not_shown_is_nothing(disk: Disk, followed
     followed.finish()
     assert disk.shown == []
     assert np.sum([report.published for report in followed.reports()]) == 0
+
+
+MASTER = ChannelSpec(
+    CAMERA.name, "s", ChannelKind.IMAGE_REFERENCE, None, None,
+    info={
+        "plugin": "lima2", "protocol_version": 2, "dtype": "uint16", "shape": [4, 3],
+        "master_file": ["/data/cam_0000.h5", "/entry/data"],
+    },
+)  # fmt: skip
+
+
+@pytest.fixture
+def master(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> Frames:
+    """The frames of a scan whose camera has a master file; it is looked at every time."""
+    for name in ("_PATIENCE_S", "_RETRY_S", "_SHOW_EVERY_S", "_SHOW_SHARE", "_LAST_PATIENCE_S"):
+        monkeypatch.setattr(frames, name, 0.0)
+    made = Frames("esrf:scan:X", disk)  # type: ignore[arg-type]
+    scan = replace(SCAN, channels={MASTER.name: MASTER})
+    made.expect(scan, plan_scan("nexus", scan, Moment("RUNNING", "now")))
+    return made
+
+
+def test_frames_of_a_master_file_are_one_run_that_grows(disk: Disk, master: Frames) -> None:
+    for saved in (4, 9):
+        master.take(MASTER.name, saved)
+        master.go_on()
+    disk.found[0] = Source(2, "shows frames of b.h5, which does not exist", may_pass=True)
+    master.take(MASTER.name, 15)
+    master.go_on()
+    assert disk.shown == [
+        ([FrameRun("/data/cam_0000.h5", 0, n_frames, 0)], n_frames, []) for n_frames in (4, 9, 11)
+    ]
+    assert master.warnings() == ()
+    disk.found[0] = Source(2, "has too few frames")
+    master.finish()
+    assert "frames 13 to 14 are missing" in master.warnings()[0]
+    assert disk.shown[-1] == ([FrameRun("/data/cam_0000.h5", 0, 13, 0)], 15, [(13, 15)])
+
+
+@pytest.mark.parametrize("found", [ABSENT, WRONG])
+def test_a_master_file_is_not_given_up_before_the_scan_is_over(
+    found: Source, disk: Disk, master: Frames
+) -> None:
+    disk.found[0] = found
+    for saved in (4, 9):
+        master.take(MASTER.name, saved)
+        master.go_on()
+    assert disk.shown == []
+    assert master.warnings() == ()
+    del disk.found[0]
+    master.finish()
+    assert disk.shown == [([FrameRun("/data/cam_0000.h5", 0, 9, 0)], 9, [])]

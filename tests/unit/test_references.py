@@ -161,10 +161,11 @@ def test_lima2_names_its_files_after_a_template() -> None:
     ]
 
 
-def test_a_master_file_is_one_source_that_is_complete_when_the_stream_ends() -> None:
+def test_a_master_file_is_one_source_for_all_frames() -> None:
     files = files_of(channel(MASTER))
     assert files.dataset == "/entry_0000/measurement/data"
-    assert files.readable(25, ended=False) == 0
+    assert files.is_master
+    assert files.readable(25, ended=False) == 25
     assert list(files.runs(0, 25)) == [FrameRun("/data/scan0001/cam2_master.h5", 0, 25, 0)]
 
 
