@@ -73,9 +73,10 @@ def register(
                 err=True,
             )
             return
-        for line in registration.register_session(database, devices):
-            typer.echo(line)
-        if registration.is_running(database, devices):
+        done = registration.register_session(database, devices)
+        typer.echo("\n".join(done))
+        is_changed = not all(line.endswith(registration.UNCHANGED) for line in done)
+        if is_changed and registration.is_running(database, devices):
             typer.echo(f"{devices.server} runs: changed properties take effect at Init.")
     except (SaverError, *registration.DATABASE_ERRORS) as error:
         typer.echo(f"tango-saver: {registration.one_line(error)}", err=True)

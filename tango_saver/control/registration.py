@@ -16,6 +16,9 @@ from tango_saver.errors import ConfigurationError
 DATABASE_ERRORS = (tango.DevFailed,)
 """What a Tango database raises when it refuses."""
 
+UNCHANGED = "nothing to change"
+"""How the line of a device ends that was as wanted."""
+
 _FAMILIES = {
     "TangoSaver": "tango_saver",
     "NexusWriter": "nexus_writer",
@@ -114,7 +117,7 @@ def register_session(database: tango.Database, devices: SessionDevices) -> list[
             properties=devices.all_properties,
             class_name=class_name,
         )
-        lines.append(f"{name} ({class_name}): {'; '.join(changes) or 'nothing to change'}")
+        lines.append(f"{name} ({class_name}): {'; '.join(changes) or UNCHANGED}")
     return lines
 
 

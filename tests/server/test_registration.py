@@ -20,7 +20,7 @@ from tango_saver.control.registration import (
     register_session,
     write_beacon_file,
 )
-from tango_saver.demo.processes import TangoDatabase
+from tango_saver.demo.processes import SaverServer, TangoDatabase
 from tango_saver.demo.redis_server import free_port
 from tango_saver.errors import ConfigurationError
 
@@ -79,6 +79,19 @@ def test_what_no_device_could_use_is_told_in_a_line_and_not_registered(
     assert named in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not list(database.get_device_name("TangoSaver/unusable", "*"))
+
+
+def test_a_server_that_runs_is_said_to_need_init_when_something_changed(
+    run: Run, tango_database: TangoDatabase, tmp_path: Path
+) -> None:
+    options = ("--session", "running", "--no-writers", "--property", f"state_directory={tmp_path}")
+    run(*options)
+    with SaverServer(tango_database, "running", "id00/tango_saver/running", tmp_path):
+        same = run(*options)
+        other = run(*options, "--property", "workers=2")
+
+    assert "Init" not in same.stdout
+    assert "TangoSaver/running runs: changed properties take effect at Init." in other.stdout
 
 
 def test_a_property_is_taken_away_by_an_empty_value(run: Run, database: tango.Database) -> None:
