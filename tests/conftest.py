@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
+from disks import mounted
 from hypothesis import HealthCheck, settings
 from saving import RunningSaver, StartSaver
 
@@ -60,3 +62,13 @@ def start_saver(redis_url: str, tmp_path: Path) -> Iterator[StartSaver]:
     yield start
     for saver in savers:
         saver.close()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 32 MB."""
+    try:
+        with mounted(tmp_path / "disk", "32m") as place:
+            yield place
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"no small file system can be mounted here: {error.stderr.strip()}")

@@ -22,9 +22,8 @@ def give_back_memory() -> None:
 def keep_freed_memory() -> None:
     """Let blocks of up to 32 MB, and up to 256 MB in all, be used again after they were freed.
 
-    By default glibc maps each large block anew, and the kernel clears its pages: for a gigabyte
-    of spectra that took a quarter of all processor time. Nothing happens where the C library
-    is another one.
+    By default glibc maps each large block anew, and the kernel clears its pages each time.
+    Nothing happens where the C library is another one.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -169,30 +167,6 @@ class Faults:
             return fault
 
         return register
-
-
-@contextmanager
-def small_disk(place: Path, size: str = "64m") -> Iterator[Path]:
-    """A file system of its own; needs the right to mount."""
-    place.mkdir(parents=True)
-    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
-    subprocess.run(command, check=True)
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=False)
-
-
-def fill(disk: Path) -> Path:
-    """A file that leaves no byte free."""
-    filler = disk / "filler"
-    with filler.open("wb", buffering=0) as file:
-        try:
-            while file.write(bytes(1 << 20)):
-                pass
-        except OSError:
-            pass
-    return filler
 
 
 def wait(seconds: float) -> None:

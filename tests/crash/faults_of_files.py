@@ -3,35 +3,16 @@
 from __future__ import annotations
 
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
-from crash.fault_runs import Faults, Ground, fill, small_disk, wait
+from crash.fault_runs import Faults, Ground, wait
+from disks import fill, holder, mounted
 from saving import points_in
 
 from tango_saver.model.status import SaverState
 
 faults = Faults("Files and disks")
-
-
-@contextmanager
-def holder(path: Path, options: str = "") -> Iterator[subprocess.Popen[str]]:
-    """A reader in another process."""
-    code = f"import h5py; f = h5py.File({str(path)!r}, 'r'{options}); print('open', flush=True); "
-    with subprocess.Popen(
-        [sys.executable, "-c", f"{code}input()"],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        assert process.stdout is not None
-        process.stdout.readline()
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                process.communicate("\n")
 
 
 def _existing(ground: Ground, saver: object) -> Path:
@@ -42,7 +23,7 @@ def _existing(ground: Ground, saver: object) -> Path:
 
 @faults("disk full in mid-scan, room again after 3 s")
 def disk_full(ground: Ground) -> None:
-    with small_disk(ground.folder / "disk") as disk:
+    with mounted(ground.folder / "disk") as disk:
         saver = ground.saver()
         scan = ground.scan("../disk/data.h5", n_points=200)
         scan.path = str(disk / "data.h5")
@@ -59,7 +40,7 @@ def disk_full(ground: Ground) -> None:
 
 @faults("disk full in mid-scan for good, with `fallback_roots`")
 def disk_stays_full(ground: Ground) -> None:
-    with small_disk(ground.folder / "disk") as disk:
+    with mounted(ground.folder / "disk") as disk:
         saver = ground.saver(fallback_roots=(str(ground.folder / "reserve"),))
         scan = ground.scan(n_points=200)
         scan.path = str(disk / "data.h5")
@@ -74,7 +55,7 @@ def disk_stays_full(ground: Ground) -> None:
 
 @faults("read-only file system when the scan begins, writable 3 s later")
 def read_only(ground: Ground) -> None:
-    with small_disk(ground.folder / "disk") as disk:
+    with mounted(ground.folder / "disk") as disk:
         saver = ground.saver()
         subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
         scan = ground.scan(n_points=20)
@@ -93,7 +74,7 @@ def read_only(ground: Ground) -> None:
 
 @faults("file system gone in mid-scan (its folder is empty), back after 3 s")
 def vanished(ground: Ground) -> None:
-    with small_disk(ground.folder / "disk") as disk:
+    with mounted(ground.folder / "disk") as disk:
         saver = ground.saver()
         scan = ground.scan(n_points=200)
         scan.path = str(disk / "data.h5")
@@ -172,7 +153,7 @@ def reader_welcome(ground: Ground) -> None:
     saver = ground.saver()
     scan = ground.scan().start()
     saver.wait_for(lambda status: points_in(status) > 50)
-    with holder(Path(scan.path), ", locking=False") as process:
+    with holder(Path(scan.path), locking=False) as process:
         assert process.poll() is None
         ground.note.said = "the reader reads"
         ground.judge(saver, scan)

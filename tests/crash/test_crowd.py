@@ -1,16 +1,20 @@
-"""Many scans at once leave connections to Redis for BLISS."""
+"""Many scans at once leave connections to Redis for BLISS, and time for the next scan."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import redis
 from reading import SCALAR, HandMadeScan
+from saving import StartSaver
 
-from tango_saver.engine import patient_reader
+from tango_saver.engine import events, patient_reader
 from tango_saver.engine.patient_reader import PatientReader
+from tango_saver.engine.recollection import Recollection
+from tango_saver.errors import SaverError
 from tango_saver.model.records import Record, ScanClosed
 from tango_saver.model.settings import SaverSettings
 
@@ -57,3 +61,26 @@ def test_quiet_scans_of_a_crowd_have_a_connection_only_while_they_are_looked_at(
         reader.close()
         reader.close()
     assert client.info("clients")["connected_clients"] == before
+
+
+def test_what_survives_a_restart_is_written_once_for_many_events(
+    start_saver: StartSaver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_events, n_written = 200, 0
+    write = Recollection.write
+
+    def counted(recollection: Recollection, *content: Any) -> None:
+        nonlocal n_written
+        n_written += 1
+        write(recollection, *content)
+
+    monkeypatch.setattr(Recollection, "write", counted)
+    saver = start_saver()
+    for number in range(n_events):
+        failure = SaverError("it cannot be read")
+        saver.conductor._events.put(events.Undescribed(f"esrf:scan:{number}", failure))
+    saver.wait_for(lambda status: status.scans_failed == n_events)
+    saver.conductor.shutdown(5)
+    again = start_saver()
+    assert len(again.conductor.status().finished) == 20
+    assert 0 < n_written < n_events / 2

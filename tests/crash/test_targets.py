@@ -6,15 +6,15 @@ import contextlib
 import getpass
 import socket
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 import pytest
+import redis
+from disks import fill, holder
 from file.compare import compare
 from publishing import Publishing
+from reading import SCALAR, HandMadeScan
 from saving import RunningSaver, StartSaver, points_in
 
 from tango_saver.demo.publisher import replay
@@ -22,23 +22,6 @@ from tango_saver.model.report import SavingState
 from tango_saver.model.status import SaverState, SaverStatus
 
 GOLDEN = Path(__file__).parent.parent / "file" / "golden"
-
-
-@contextmanager
-def holder(path: Path, mode: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process that has the file open with HDF5's lock."""
-    code = (
-        f"import h5py; f = h5py.File({str(path)!r}, {mode!r}); print('open', flush=True); input()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "open\n"
-        try:
-            yield process
-        finally:
-            process.communicate("\n")
 
 
 def links_in(path: Path) -> dict[str, str]:
@@ -165,35 +148,6 @@ def test_a_file_that_is_removed_in_mid_scan_is_made_again_whole(
     assert compare(GOLDEN / "mca.h5", target, "mca") == []
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(place)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if made.returncode:
-        pytest.skip(f"no small file system can be mounted here: {made.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=False)
-
-
-def fill(disk: Path) -> Path:
-    filler = disk / "filler"
-    with filler.open("wb") as file:
-        try:
-            while True:
-                file.write(bytes(1 << 20))
-                file.flush()
-        except OSError:
-            pass
-    return filler
-
-
 def test_a_disk_that_is_full_in_mid_scan_costs_no_point(
     recordings: Path, redis_url: str, start_saver: StartSaver, small_disk: Path
 ) -> None:
@@ -234,24 +188,36 @@ def test_a_disk_that_stays_full_is_left_for_the_next_root_and_linked_when_it_is_
 
 
 def test_a_file_system_that_goes_in_mid_scan_is_waited_for(
-    recordings: Path, redis_url: str, start_saver: StartSaver, small_disk: Path
+    redis_url: str, start_saver: StartSaver, small_disk: Path
 ) -> None:
     saver = start_saver(disk_minimum_gb=0.0)
-    publishing = Publishing(
-        recordings / "mca.json.gz", redis_url, small_disk, speed=0.02, file="data.h5"
-    )
-    saver.wait_for(lambda status: points_in(status) > 0)
-    away = small_disk.with_name("elsewhere")
-    away.mkdir()
-    subprocess.run(["mount", "--move", str(small_disk), str(away)], check=True)
-    status = saver.wait_for(lambda status: "is not mounted" in status.status)
-    assert status.state is SaverState.ALARM
-    assert "data.h5" in status.status
-    assert list(small_disk.iterdir()) == []  # nothing is made where the file system belongs
-    subprocess.run(["mount", "--move", str(away), str(small_disk)], check=True)
-    (report,) = saver.reports(publishing.finish())
+    target = small_disk / "data.h5"
+    with redis.Redis.from_url(redis_url) as client:
+        scan = HandMadeScan(client, {"c": SCALAR})
+        scan.document["id"]["path"] = str(target)
+        scan.document["info"]["data_writer"] = "nexus"
+        scan.announce(0, 1, 2)
+        scan.send("c", 0, range(5))
+        saver.wait_for(lambda status: points_in(status) == 5, 60)
+        away = small_disk.with_name("elsewhere")
+        away.mkdir()
+        subprocess.run(["mount", "--move", str(small_disk), str(away)], check=True)
+        scan.send("c", 5, range(5, 8))
+        status = saver.wait_for(
+            lambda status: "is not mounted" in status.status or list(small_disk.iterdir())
+        )
+        assert list(small_disk.iterdir()) == []  # nothing is made where the file system belongs
+        assert status.state is SaverState.ALARM
+        assert "data.h5" in status.status
+        subprocess.run(["mount", "--move", str(away), str(small_disk)], check=True)
+        scan.send("c", 8, range(8, 10))
+        scan.seal()
+        scan.announce(3, 4)
+    (report,) = saver.reports([scan.key])
     assert report.state is SavingState.SAVED
-    assert compare(GOLDEN / "mca.h5", small_disk / "data.h5", "mca") == []
+    assert report.target == str(target)
+    with h5py.File(target, "r") as file:
+        assert list(file[f"{scan.document['id']['number']}.1/measurement/c"]) == list(range(10))
 
 
 def test_a_scan_refused_for_a_read_only_file_system_is_saved_when_it_can_be(

@@ -6,7 +6,6 @@ import itertools
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
@@ -20,23 +19,6 @@ from tango_saver.sink.file import TargetFile
 from tango_saver.sink.scan import ScanInFile
 
 SPEC = stream("image", "<f8", (256, 256), (1, 256, 256))
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 32 MB."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(place)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if made.returncode:
-        pytest.skip(f"no small file system can be mounted here: {made.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 def noise(index: int) -> FixedPoints:

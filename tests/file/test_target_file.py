@@ -7,14 +7,13 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from disks import holder
 from file.reader_process import ReaderProcess
 from file.sink_plans import PLAIN_FILTERS, plan_of, stream
 
@@ -35,23 +34,6 @@ from tango_saver.model.plan import (
 )
 from tango_saver.model.records import FixedPoints
 from tango_saver.sink.file import TargetFile
-
-
-@contextmanager
-def holder(path: Path, mode: str) -> Iterator[subprocess.Popen[str]]:
-    """Another process that has the file open with HDF5's lock."""
-    code = (
-        f"import h5py; f = h5py.File({str(path)!r}, {mode!r}); print('open', flush=True); input()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "open\n"
-        try:
-            yield process
-        finally:
-            process.communicate("\n")
 
 
 @pytest.mark.parametrize("mode", ["r", "a"])
