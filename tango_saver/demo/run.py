@@ -316,5 +316,6 @@ def _explain_opening(console: Console, data: Path, shown: _Generation, *, kept: 
         f"import h5py; f = h5py.File('{folder}/{file}', locking=False);"
         f" print(f['{shown.example}'][:])"
     )
-    console.print(f"  silx view {folder}/{file}     # pip install 'silx[full]'", highlight=False)
+    hint = "pip install 'silx[full]'"
+    console.print(f"  silx view {folder}/{file}     # {hint}", highlight=False, markup=False)
     console.print(f'  python -c "{code}"', highlight=False, soft_wrap=True)

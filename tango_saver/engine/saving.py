@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -45,6 +46,8 @@ from tango_saver.sink.file import unclosed
 _LOG = logging.getLogger(__name__)
 
 _PROGRESS_S = 0.2
+_PROGRESS_SHARE = 10
+"""Telling of thousands of scans pauses so many times longer than it took."""
 _FAREWELL_S = 1.0
 """Longest wait for the last news to be taken."""
 _MOST_THREADS = 8
@@ -173,9 +176,10 @@ class SavingProcess:
             self._leave.set()
 
     def _tell_progress(self) -> None:
-        was_busy = False
+        was_busy, took_s = False, 0.0
         while True:
-            gevent.sleep(_PROGRESS_S)
+            gevent.sleep(max(_PROGRESS_S, _PROGRESS_SHARE * took_s))
+            begun = time.monotonic()
             self._look_for_broken_files()
             if was_busy and not self._writers:
                 give_back_memory()
@@ -188,3 +192,4 @@ class SavingProcess:
                     changed.append(progress)
             if changed:
                 self._tell(ProgressMade(tuple(changed)))
+            took_s = time.monotonic() - begun

@@ -24,11 +24,12 @@ def test_refused_configuration_is_a_fault_that_start_repeats_and_stop_ignores() 
     refreshed: list[str] = []
     saver = Savers(lambda _name, _snapshot: None, refreshed.append).take("lab/saver/1")
 
-    saver.refuse("Property session is empty.")
+    saver.refuse("Property session is empty.", "/data/last.h5")
 
     assert refreshed == ["lab/saver/1"]
     assert saver.snapshot().status.state is SaverState.FAULT
     assert saver.snapshot().status.status == "Property session is empty."
+    assert saver.snapshot().status.last_file == "/data/last.h5"
     with pytest.raises(ConfigurationError, match="session is empty"):
         saver.start()
     saver.stop()
