@@ -88,12 +88,11 @@ def test_watch_shows_a_scan_and_ends_with_ctrl_c(
     output = tmp_path / "screen"
     with output.open("w") as screen:
         watching = subprocess.Popen(
-            [_PROGRAM, "watch", saver_device.name],
+            # What a script starts in the background is deaf to Ctrl-C, unlike in a terminal.
+            ["env", "--default-signal=INT", _PROGRAM, "watch", saver_device.name],
             stdout=screen,
             stderr=subprocess.STDOUT,
             env={**os.environ, "FORCE_COLOR": "1", "COLUMNS": "120", "TERM": "xterm"},
-            # What a script starts in the background is deaf to Ctrl-C, unlike in a terminal.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
             wait_until(lambda: "RUNNING" in output.read_text())
