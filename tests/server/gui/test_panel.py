@@ -64,7 +64,7 @@ def test_running_scan_has_a_bar_and_its_file_is_offered_afterwards(
     assert Path(panel.files.file()).is_relative_to(tmp_path)
     wait_for(lambda: panel.state_label.text() == "ON")
     assert max(panel.plots.trends["DataRate"].series()[1]) > 0.0
-    assert len(panel.plots.trends["Lag"].series()[0]) > 1
+    wait_for(lambda: len(panel.plots.trends["Lag"].series()[0]) > 1)
 
 
 def test_buttons_command_the_device(
