@@ -114,6 +114,7 @@ def test_a_scan_that_is_saved_already_is_not_saved_twice(
     saver = start_saver()
     keys = replay(recordings / "ascan.json.gz", redis_url, tmp_path, speed=0)
     (first,) = saver.reports(keys)
+    assert (first.state, first.warnings) == (SavingState.SAVED, ())
     saver.conductor.save_scan(keys[0])
     status = saver.wait_for(lambda status: len(status.finished) == 2)
     again = status.finished[0]
