@@ -30,6 +30,8 @@ _RECORDING = Path(__file__).parents[2] / "resources" / "recordings" / "bliss2" /
 _WARM_UP = 15
 """Scans that come while the server is still starting its workers."""
 _DEVICES = {"TangoSaver": "load/saver/1", "NexusWriter": "load/nexus/1"}
+_STARTING = (tango.DevState.ON, tango.DevState.RUNNING)
+"""BLISS starts a scan in these."""
 
 
 class Asker:
@@ -40,7 +42,8 @@ class Asker:
         self.known_ms: list[float] = []
         self.checked_ms: list[float] = []
         self.calls: list[int] = []
-        self.wrong: list[bool] = []
+        self.wrong: list[str] = []
+        """What was not as it should be of each scan; empty if nothing was."""
         self._created_at = 0.0
         self._name = ""
 
@@ -62,7 +65,8 @@ class Asker:
         state_now = self._writer.scan_state(self._name)
         self.checked_ms.append((time.perf_counter() - created) * 1000)
         self.calls.append(calls)
-        self.wrong.append(not writable or bool(error) or state_now != tango.DevState.ON)
+        is_right = writable and not error and state_now in _STARTING
+        self.wrong.append("" if is_right else f"{self._name}: {writable} {error!r} {state_now}")
 
 
 def main() -> int:
@@ -91,7 +95,8 @@ def main() -> int:
             f" max {max(took):.2f} ms; before them, after the start of the server:"
             f" {', '.join(f'{time:.0f}' for time in times[:_WARM_UP])} ms\n"
         )
-    sys.stdout.write(f"most calls {max(asker.calls)}; {sum(asker.wrong)} wrong answers\n")
+    wrong = [answers for answers in asker.wrong if answers]
+    sys.stdout.write(f"most calls {max(asker.calls)}; {len(wrong)} wrong answers {wrong}\n")
     return 1 if any(asker.wrong[_WARM_UP:]) else 0
 
 
