@@ -133,5 +133,6 @@ class PatientReader:
             f"Redis does not answer since {self._away_since}: {error.fact}. "
             "The scan goes on being saved when it is back"
         )
+        self._reader.rest()
         gevent.sleep(self._pause_s)
         self._pause_s = min(2 * self._pause_s, _RETRY_S[1])

@@ -12,9 +12,9 @@ from tango_saver.errors import ScanNotFoundError, SourceError
 from tango_saver.model.scan import ScanKey
 from tango_saver.source.wire import (
     RawEntry,
+    StreamConnection,
     connect,
     is_deleted,
-    read_streams,
     redis_errors,
     time_to_live,
 )
@@ -44,6 +44,7 @@ class ScanInRedis:
     def __init__(self, url: str, key: ScanKey, timeout_s: float) -> None:
         self.key = key
         self.client = connect(url, timeout_s)
+        self._streams = StreamConnection(self.client)
         self._longest_wait_s = min(timeout_s / 2, _CHECK_PERIOD_S)
         self._next_check = 0.0
 
@@ -69,7 +70,7 @@ class ScanInRedis:
         wait_ms = int(min(patience_s, self._longest_wait_s) * 1000)
         try:
             with redis_errors(self.key):
-                return read_streams(self.client, cursors, count, wait_ms)
+                return self._streams.read(cursors, count, wait_ms)
         except SourceError as error:
             self._next_check = 0.0
             if isinstance(error.__cause__, redis.ResponseError) and "WRONGTYPE" in error.fact:

@@ -147,40 +147,60 @@ def is_deleted(ttl: int) -> bool:
     return ttl != -1 and ttl <= DELETED_TTL_S
 
 
-def read_streams(
-    client: redis.Redis, cursors: Sequence[tuple[str, str]], count: int, block_ms: int
-) -> dict[str, Sequence[RawEntry]]:
-    """XREAD: the entries behind each cursor.
+class StreamConnection:
+    """The connection that streams are read over; for one thread at a time.
+
+    It is kept from one question to the next. redis-py would look up, check and account for
+    one each time, which takes longer than the question.
 
     Args:
-        client: from ``connect``.
-        cursors: key of a stream and the id to read behind.
-        count: most entries per stream.
-        block_ms: longest wait for the first one; 0 does not wait.
-
-    Returns:
-        entries by key of the stream, without those that have none.
-
-    Raises:
-        RedisUnreachableError: the answer is none to this question.
+        client: from ``connect``; whoever disconnects its pool disconnects this, too.
     """
-    wait = ("BLOCK", block_ms) if block_ms > 0 else ()
-    keys = [key for key, _ in cursors]
-    reply = client.execute_command(
-        "XREAD", "COUNT", count, *wait, "STREAMS", *keys, *(last for _, last in cursors)
-    )
-    if not reply:
-        return {}
-    # RESP2 answers with pairs; a proxy that insists on RESP3 answers with a map.
-    pairs = reply.items() if isinstance(reply, dict) else reply
-    try:
-        found = {key.decode(): entries for key, entries in pairs}
-        is_answer = found.keys() <= set(keys) and all(map(_are_entries, found.values()))
-    except (AttributeError, TypeError, ValueError):
-        is_answer = False
-    if not is_answer:
-        raise nonsense(client=client)
-    return found
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._connection: redis.Connection | None = None
+
+    def read(
+        self, cursors: Sequence[tuple[str, str]], count: int, block_ms: int
+    ) -> dict[str, Sequence[RawEntry]]:
+        """XREAD: the entries behind each cursor.
+
+        Args:
+            cursors: key of a stream and the id to read behind.
+            count: most entries per stream.
+            block_ms: longest wait for the first one; 0 does not wait.
+
+        Returns:
+            entries by key of the stream, without those that have none.
+
+        Raises:
+            RedisUnreachableError: the answer is none to this question.
+        """
+        wait = ("BLOCK", block_ms) if block_ms > 0 else ()
+        keys = [key for key, _ in cursors]
+        reply = self._ask(
+            "XREAD", "COUNT", count, *wait, "STREAMS", *keys, *(last for _, last in cursors)
+        )
+        if not reply:
+            return {}
+        # RESP2 answers with pairs; a proxy that insists on RESP3 answers with a map.
+        pairs = reply.items() if isinstance(reply, dict) else reply
+        try:
+            found = {key.decode(): entries for key, entries in pairs}
+            is_answer = found.keys() <= set(keys) and all(map(_are_entries, found.values()))
+        except (AttributeError, TypeError, ValueError):
+            is_answer = False
+        if not is_answer:
+            raise nonsense(client=self._client)
+        return found
+
+    def _ask(self, *command: str | int) -> Any:
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = self._client.connection_pool.get_connection()
+        connection.send_command(*command)
+        return connection.read_response()
 
 
 def _are_entries(entries: Any) -> bool:

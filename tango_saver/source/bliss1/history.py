@@ -24,7 +24,7 @@ from tango_saver.source.bliss1.tree import (
 )
 from tango_saver.source.bliss1.writing import target_of
 from tango_saver.source.moment import entry_range
-from tango_saver.source.wire import RawEntry, connect, read_streams, redis_errors
+from tango_saver.source.wire import RawEntry, StreamConnection, connect, redis_errors
 
 _MOST_ENTRIES = 500
 """Of one stream in one call."""
@@ -65,6 +65,7 @@ class Bliss1Source:
 
     def __init__(self, url: str, timeout_s: float = 5.0, session: str = "*") -> None:
         self._client = connect(url, timeout_s)
+        self._streams = StreamConnection(self._client)
         self._timeout_s = timeout_s
         self._session = session
         self._closed = threading.Event()
@@ -113,6 +114,7 @@ class Bliss1Source:
                     break
                 # Streams may be gone when it is back: find them anew.
                 self._position = ""
+                self._client.connection_pool.disconnect()
                 raise
             if time.monotonic() >= deadline:
                 break
@@ -251,7 +253,7 @@ class Bliss1Source:
         if not cursors:
             return {}
         with redis_errors():
-            reply = read_streams(self._client, cursors, _MOST_ENTRIES, int(patience_s * 1000))
+            reply = self._streams.read(cursors, _MOST_ENTRIES, int(patience_s * 1000))
         self._cursors.update(cursors)
         for stream, entries in reply.items():
             self._cursors[stream] = entries[-1][0].decode()

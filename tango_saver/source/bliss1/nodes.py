@@ -37,7 +37,7 @@ from tango_saver.source.bliss1.tree import (
     read_fields,
     read_nodes,
 )
-from tango_saver.source.wire import RawEntry, connect, read_streams, redis_errors
+from tango_saver.source.wire import RawEntry, StreamConnection, connect, redis_errors
 
 _WAIT_S = 1.0
 _MOST_ENTRIES = 200
@@ -223,6 +223,7 @@ class _Walk:
         self._begin = begin
         self._timeout_s = timeout_s
         self._client = _client(root)
+        self._connection = StreamConnection(self._client)
         self._streams: dict[str, _Stream] = {}
         self._ending: list[Event] = []
         """END_SCAN events that wait until nothing else is there."""
@@ -282,9 +283,7 @@ class _Walk:
     def _more(self, patience_s: float) -> Iterator[Event]:
         cursors = [(key, stream.cursor) for key, stream in self._streams.items()]
         with redis_errors():
-            reply = read_streams(
-                self._client, cursors, _MOST_ENTRIES, max(int(patience_s * 1000), 0)
-            )
+            reply = self._connection.read(cursors, _MOST_ENTRIES, max(int(patience_s * 1000), 0))
         if not reply and self._ending:
             yield from self._end()
             return

@@ -17,10 +17,12 @@ from tango_saver.source.bliss2.document import Identity, decode_document
 from tango_saver.source.bliss2.target import scan_target
 from tango_saver.source.bliss2.wire import HISTORY_KEY, check_protocol, get_document, states
 from tango_saver.source.moment import entry_range
-from tango_saver.source.wire import RawEntry, connect, is_deleted, read_streams, redis_errors
+from tango_saver.source.wire import RawEntry, StreamConnection, connect, is_deleted, redis_errors
 
 _MOST_SCANS = 256
 """Scans announced by one call."""
+_CHECK_PERIOD_S = 1.0
+"""How often it is made sure that the database is BLISS's still."""
 
 _PATHS = (
     "$.id",
@@ -88,9 +90,11 @@ class Bliss2Source:
 
     def __init__(self, url: str, timeout_s: float = 5.0) -> None:
         self._client = connect(url, timeout_s)
+        self._streams = StreamConnection(self._client)
         self._timeout_s = timeout_s
         self._closed = threading.Event()
         self._reach_was_checked = False
+        self._check_at = 0.0
 
     def last_entry(self) -> str:
         """Where the history ends, ``0-0`` if it is empty; see ``ScanSource.last_entry``."""
@@ -111,22 +115,13 @@ class Bliss2Source:
 
         Scans that were deleted since they were announced are counted in one warning.
         """
-        deadline = time.monotonic() + timeout_s
-        gap = self._gap_behind(since)
-        if gap:
-            return (), since, (gap,)
-        while not self._closed.is_set():
-            patience_s = min(max(deadline - time.monotonic(), 0.0), self._timeout_s / 2)
-            try:
-                entries = self._entries(since, patience_s)
-                if entries:
-                    return self._announce(entries)
-            except RedisUnreachableError:
-                if self._closed.is_set():
-                    break
+        try:
+            return self._wait_for_scans(since, time.monotonic() + timeout_s)
+        except RedisUnreachableError:
+            self._check_at = 0.0  # one that was restarted may be empty
+            self._client.connection_pool.disconnect()
+            if not self._closed.is_set():
                 raise
-            if time.monotonic() >= deadline:
-                break
         return (), since, ()
 
     def describe(self, key: ScanKey) -> ScanDescription:
@@ -144,6 +139,21 @@ class Bliss2Source:
         """Close the connections; a ``new_scans`` that waits returns at once."""
         self._closed.set()
         self._client.connection_pool.disconnect()
+
+    def _wait_for_scans(
+        self, since: str, deadline: float
+    ) -> tuple[Sequence[ScanAnnouncement], str, Sequence[str]]:
+        gap = self._gap_behind(since)
+        if gap:
+            return (), since, (gap,)
+        while not self._closed.is_set():
+            patience_s = min(max(deadline - time.monotonic(), 0.0), self._timeout_s / 2)
+            entries = self._entries(since, patience_s)
+            if entries:
+                return self._announce(entries)
+            if time.monotonic() >= deadline:
+                break
+        return (), since, ()
 
     def _gap_behind(self, since: str) -> str:
         """Told once: scans behind this place may have been dropped from the history."""
@@ -166,12 +176,14 @@ class Bliss2Source:
         )
 
     def _entries(self, since: str, patience_s: float) -> Sequence[RawEntry]:
-        # Each time: a Redis that was restarted empty is not BLISS's until Beacon prepared it.
-        check_protocol(self._client)
+        # Again and again: a Redis that was emptied is not BLISS's until Beacon prepared it.
+        if time.monotonic() >= self._check_at:
+            check_protocol(self._client)
+            self._check_at = time.monotonic() + _CHECK_PERIOD_S
         try:
             with redis_errors():
-                reply = read_streams(
-                    self._client, [(HISTORY_KEY, since)], _MOST_SCANS, int(patience_s * 1000)
+                reply = self._streams.read(
+                    [(HISTORY_KEY, since)], _MOST_SCANS, int(patience_s * 1000)
                 )
         except SourceError as error:
             if isinstance(error.__cause__, redis.ResponseError) and "WRONGTYPE" in error.fact:
