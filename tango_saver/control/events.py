@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import tango
 from tango.server import Device
 
+from tango_saver.control.renewals import Renewals
 from tango_saver.control.shown import ShownAttribute, Snapshot, Value, shown_attributes
 
 _log = logging.getLogger(__name__)
@@ -28,9 +29,6 @@ _LOOK_AGAIN_S = 0.02
 """How soon a device that is being restarted is looked at again."""
 _SETTLING_S = 0.5
 """Tango tells a restarted device of its subscribers a moment after it calls it restarted."""
-_RENEWAL_S = 1.0
-"""An event that is pushed while a client is still connecting never reaches it; the same value
-pushed again does, so that nobody shows an old state for longer than this."""
 
 
 @dataclass(eq=False)
@@ -45,15 +43,15 @@ class _Audience:
     """Whether the device is to be asked for its snapshot once nothing waits."""
     usable_from: float | None = 0.0
     """Monotonic time; None as long as Tango is making the device anew."""
-    pushed: dict[str, object] = field(default_factory=dict)
-    renewal_at: float = 0.0
-    """Monotonic time when every value is pushed again, changed or not."""
+    pushed: dict[str, str] = field(default_factory=dict)
+    """What was pushed last, as text: NaN differs from itself, its text does not."""
+    renewals: Renewals = field(default_factory=Renewals)
 
 
 class EventPublisher:
     """Pushes change and archive events; every state in its order, of values the newest.
 
-    Change events are renewed every second.
+    Change events are renewed, see ``Renewals``.
 
     A snapshot replaces the one that waits, unless the state differs: a client sees every
     state, and with each state the values that belong to it. The state is pushed last: who
@@ -147,11 +145,13 @@ class EventPublisher:
                     return audience, None
                 self._changed.wait(_LOOK_AGAIN_S if waiting else self._until_renewal())
                 for audience in self._audiences.values():
-                    audience.is_stale |= time.monotonic() >= audience.renewal_at
+                    audience.is_stale |= time.monotonic() >= audience.renewals.next_at
 
     def _until_renewal(self) -> float | None:
         """Seconds until the first device's values are pushed again; None without devices."""
-        first = min((audience.renewal_at for audience in self._audiences.values()), default=None)
+        first = min(
+            (audience.renewals.next_at for audience in self._audiences.values()), default=None
+        )
         return None if first is None else max(first - time.monotonic(), 0.0)
 
     def _publish(self, audience: _Audience, snapshot: Snapshot) -> None:
@@ -160,15 +160,16 @@ class EventPublisher:
         }
         values[_STATUS] = audience.device.shown_status(snapshot)
         values[_STATE] = audience.device.shown_state(snapshot)
-        is_renewal = time.monotonic() >= audience.renewal_at
+        now = time.monotonic()
         for name, value in values.items():
-            # NaN differs from itself, its text does not
-            is_new = audience.pushed.get(name) != repr(value)
-            if is_new or is_renewal:
+            text = repr(value)
+            is_new = audience.pushed.get(name) != text
+            if is_new or audience.renewals.is_due(name, now):
                 self._push(audience, name, value, is_new=is_new)
-                audience.pushed[name] = repr(value)
-        if is_renewal:
-            audience.renewal_at = time.monotonic() + _RENEWAL_S
+            if is_new:
+                audience.pushed[name] = text
+                audience.renewals.changed(name, now)
+        audience.renewals.done(now)
 
     def _push(self, audience: _Audience, name: str, value: object, *, is_new: bool) -> None:
         deadline = time.monotonic() + _PATIENCE_S
