@@ -45,7 +45,7 @@ class Conductor:
     Args:
         settings: hold until the end of this conductor.
         publish: called from one thread with every change of state in its order, and with
-            progress about five times a second.
+            progress about twice a second.
 
     Raises:
         ConfigurationError: a setting cannot be used; the message names it.

@@ -18,7 +18,7 @@ from tango_saver.model.status import SaverStatus
 
 _LOG = logging.getLogger(__name__)
 
-_PERIOD_S = 0.2
+_PERIOD_S = 0.4
 """Progress is told at most so often; changes of state always."""
 
 

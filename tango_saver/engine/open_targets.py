@@ -28,6 +28,8 @@ _LOG = logging.getLogger(__name__)
 
 _DUTY = 2.0
 """A flush is followed by a pause of at least so many times its own length."""
+_TOGETHER_S = 0.03
+"""Points that come so soon after the first one become visible with it."""
 
 
 class OpenTarget:
@@ -52,6 +54,7 @@ class OpenTarget:
         self._listeners: list[Callable[[], None]] = []
         self._dirty = Event()
         self._dirty_since = 0.0
+        self._flushed_at = time.monotonic()
         self._closed = False
         self._error: SinkError | None = None
         self._flusher = gevent.spawn(self._flush_in_time)
@@ -115,6 +118,7 @@ class OpenTarget:
         """
         with self.use() as file:
             self._dirty.clear()
+            self._flushed_at = time.monotonic()
             try:
                 file.flush()
                 for listener in tuple(self._listeners):
@@ -155,8 +159,8 @@ class OpenTarget:
         pause = 0.0
         while self._error is None:
             self._dirty.wait()
-            due = self._dirty_since + self._period_s - time.monotonic()
-            gevent.sleep(max(due, pause, 0.0))
+            due = max(self._dirty_since + _TOGETHER_S, self._flushed_at + self._period_s)
+            gevent.sleep(max(due - time.monotonic(), pause, 0.0))
             self._lease.wait(lambda: self._closed)
             started = time.monotonic()
             try:

@@ -45,7 +45,7 @@ from tango_saver.sink.file import unclosed
 
 _LOG = logging.getLogger(__name__)
 
-_PROGRESS_S = 0.2
+_PROGRESS_S = 0.4
 _PROGRESS_SHARE = 10
 """Telling of thousands of scans pauses so many times longer than it took."""
 _FAREWELL_S = 1.0

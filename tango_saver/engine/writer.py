@@ -30,8 +30,11 @@ _LOG = logging.getLogger(__name__)
 
 _LONGEST_TURN_S = 0.05
 """How long one scan may keep the others of its worker from running."""
-_PACE_S = 0.08
-"""Pause after points that came in small portions: better a few together than each one alone."""
+_PACE_S = 0.25
+"""Longest pause after points that came in small portions: reading and writing one alone takes
+as long as many together, and no longer than until the next flush."""
+_TOGETHER_S = 0.02
+"""Pause after the first point for a while: those of the other channels are on their way."""
 _FULL_BITE = 1 << 18
 """Bytes of a portion after which there is no pause: a scan is being caught up with."""
 _LINK_PATIENCE_S = 2.0
@@ -70,6 +73,9 @@ class ScanWriter:
         self._ended = False
         self._reopened = False
         self._resumed_rows = 0
+        self._pace_s = min(_PACE_S, settings.flush_period_s)
+        self._took_at = 0.0
+        """When points came last; monotonic."""
         self.interruption: SinkError | None = None
         """Why the scan could not be finished in this file, after ``run``; it may go on there
         later, or in another one."""
@@ -172,8 +178,11 @@ class ScanWriter:
                 f"nothing was published for {timeout_s:g} s: the session is gone, or pauses"
             )
             self._close_early(EndReason.PUBLISHER_LOST)
-        elif 0 < n_bytes < _FULL_BITE:
-            gevent.sleep(_PACE_S)
+        elif n_bytes:
+            before, self._took_at = self._took_at, time.monotonic()
+            if n_bytes < _FULL_BITE:
+                is_first = self._took_at - before > 2 * self._pace_s
+                gevent.sleep(_TOGETHER_S if is_first else self._pace_s)
 
     def _take_all(self, records: Sequence[Record]) -> int:
         """Deal with records; how many bytes of points they held."""

@@ -290,10 +290,9 @@ def test_frames_are_shown_while_the_scan_runs_as_soon_as_their_file_is_complete(
     running.save(1, 10, 10)
     running.say(acquired=25, saved=21)
     wait_until_shown(running.target, list(range(20)))
-    status = saver.published[-1]
-    (progress,) = status.running
-    assert progress.state is SavingState.SAVING
     saver.wait_for(lambda status: status.running[0].points_saved == 20 + 3 * 25)
+    (progress,) = saver.published[-1].running
+    assert progress.state is SavingState.SAVING
     assert progress.points_expected == 4 * 25
     running.save(2, 20, 5)
     running.say(acquired=25)
