@@ -30,6 +30,9 @@ _DUTY = 2.0
 """A flush is followed by a pause of at least so many times its own length."""
 _TOGETHER_S = 0.03
 """Points that come so soon after the first one become visible with it."""
+_REST = 0.5
+"""Two flushes have at least so much of the period between them: portions that come once a period
+are flushed right after they came."""
 
 
 class OpenTarget:
@@ -159,7 +162,8 @@ class OpenTarget:
         pause = 0.0
         while self._error is None:
             self._dirty.wait()
-            due = max(self._dirty_since + _TOGETHER_S, self._flushed_at + self._period_s)
+            rested_at = self._flushed_at + _REST * self._period_s
+            due = max(self._dirty_since + _TOGETHER_S, rested_at)
             gevent.sleep(max(due - time.monotonic(), pause, 0.0))
             self._lease.wait(lambda: self._closed)
             started = time.monotonic()

@@ -14,6 +14,7 @@ from tango_saver.engine.disk_forecast import NO_ROOM, no_room
 from tango_saver.engine.members import Members
 from tango_saver.engine.messages import News, SaveScan
 from tango_saver.engine.open_targets import OpenTargets
+from tango_saver.engine.pace import Pace
 from tango_saver.engine.patient_reader import PatientReader
 from tango_saver.engine.planner import Planner
 from tango_saver.engine.scan_file import AlreadySavedError
@@ -30,13 +31,6 @@ _LOG = logging.getLogger(__name__)
 
 _LONGEST_TURN_S = 0.05
 """How long one scan may keep the others of its worker from running."""
-_PACE_S = 0.25
-"""Longest pause after points that came in small portions: reading and writing one alone takes
-as long as many together, and no longer than until the next flush."""
-_TOGETHER_S = 0.02
-"""Pause after the first point for a while: those of the other channels are on their way."""
-_FULL_BITE = 1 << 18
-"""Bytes of a portion after which there is no pause: a scan is being caught up with."""
 _LINK_PATIENCE_S = 2.0
 """How long the end of a scan waits for links in files that others hold."""
 
@@ -73,9 +67,7 @@ class ScanWriter:
         self._ended = False
         self._reopened = False
         self._resumed_rows = 0
-        self._pace_s = min(_PACE_S, settings.flush_period_s)
-        self._took_at = 0.0
-        """When points came last; monotonic."""
+        self._pace = Pace(settings.flush_period_s)
         self.interruption: SinkError | None = None
         """Why the scan could not be finished in this file, after ``run``; it may go on there
         later, or in another one."""
@@ -154,21 +146,22 @@ class ScanWriter:
     def _save(self) -> None:
         self._read_from(self._files.recall())
         while not self._ended and self._attempt.reader is not None:
-            n_bytes = self._take_all(self._attempt.reader.read())
+            records = self._attempt.reader.read()
+            n_bytes = self._take_all(records)
             reader = self._attempt.reader  # another one, if the file was not as recalled
             self._attempt.safe.note(reader.read_until, self._files.dirty_since)
             if not self._ended:
                 self._files.check()
                 if self._channels.go_on():
                     self._show_members()
-                self._go_on(reader, n_bytes)
+                self._go_on(reader, self._pace.pause_after(records, n_bytes, time.monotonic()))
 
     def _read_from(self, positions: Mapping[str, int]) -> None:
         if self._attempt.reader is not None:
             self._attempt.reader.close()
         self._attempt.reader = PatientReader(self._order.key, self._settings, positions)
 
-    def _go_on(self, reader: PatientReader, n_bytes: int) -> None:
+    def _go_on(self, reader: PatientReader, pause_s: float) -> None:
         """End the scan if BLISS does not, or wait for more to come together."""
         if self._end_asked:
             self._close_early(EndReason.SAVING_STOPPED)
@@ -178,11 +171,8 @@ class ScanWriter:
                 f"nothing was published for {timeout_s:g} s: the session is gone, or pauses"
             )
             self._close_early(EndReason.PUBLISHER_LOST)
-        elif n_bytes:
-            before, self._took_at = self._took_at, time.monotonic()
-            if n_bytes < _FULL_BITE:
-                is_first = self._took_at - before > 2 * self._pace_s
-                gevent.sleep(_TOGETHER_S if is_first else self._pace_s)
+        elif pause_s:
+            gevent.sleep(pause_s)
 
     def _take_all(self, records: Sequence[Record]) -> int:
         """Deal with records; how many bytes of points they held."""
