@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from tango_saver.engine.messages import LinkScan, ScanLinked
-from tango_saver.engine.open_targets import OpenTargets
 from tango_saver.engine.pool import Worker, WorkerPool
-from tango_saver.engine.scan_file import ScanFile
-from tango_saver.errors import EngineError, SinkError, TargetAwayError, TargetLockedError
-from tango_saver.model.scan import EndReason
+from tango_saver.errors import EngineError
 
 _RETRY_S = 2.0
-_PATIENCE_S = 1.0
 
 
 @dataclass(eq=False)
@@ -30,7 +25,7 @@ class _Awaited:
 
 
 class AwaitedLinks:
-    """The conductor's side: each link is ordered again until it is made.
+    """Each link is ordered again until it is made.
 
     Args:
         pool: the workers; the one that owns the target makes the link.
@@ -104,32 +99,3 @@ class AwaitedLinks:
         for awaited in self._awaited.values():
             if awaited.worker is worker:
                 awaited.worker = None
-
-
-def link_scan(order: LinkScan, targets: OpenTargets, ends: Callable[[], bool]) -> ScanLinked:
-    """The worker's side: make the links, and end what an earlier attempt left in the target."""
-    target = Path(order.target)
-    try:
-        if not target.parent.is_dir():
-            raise TargetAwayError(f"{target.parent} is not there")  # noqa: TRY301
-        opened, _ = targets.acquire(target)
-        try:
-            with opened.use() as file:
-                names = file.add_scan(_seen_from(target, Path(order.file)), order.entries)
-        finally:
-            targets.release(opened)
-        part = ScanFile(order.key, order.target, 0.0, targets, _PATIENCE_S)
-        try:
-            part.abandon(EndReason.FAILURE.value, f"the whole scan is in {order.file}")
-        finally:
-            part.release()
-    except (TargetLockedError, TargetAwayError) as error:
-        return ScanLinked(order.key, order.target, problem=str(error), again=True)
-    except SinkError as error:
-        return ScanLinked(order.key, order.target, problem=str(error), again=ends())
-    return ScanLinked(order.key, order.target, names)
-
-
-def _seen_from(target: Path, file: Path) -> str:
-    """The file as a link in the target names it: relative if it lies in the same folder."""
-    return os.fspath(file.name if file.parent == target.parent else file)

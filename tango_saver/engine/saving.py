@@ -14,9 +14,9 @@ from gevent.event import Event
 from gevent.socket import wait_read
 
 from tango_saver.engine.allocation import give_back_memory
-from tango_saver.engine.awaited_links import link_scan
 from tango_saver.engine.cooperative import CooperativeExecutor
 from tango_saver.engine.forwarding import forward_logging
+from tango_saver.engine.late_link import link_scan
 from tango_saver.engine.lease import Lease
 from tango_saver.engine.messages import (
     Configure,

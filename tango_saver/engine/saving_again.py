@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tango_saver.engine.awaited_links import link_scan
 from tango_saver.engine.cooperative import CooperativeExecutor
+from tango_saver.engine.late_link import link_scan
 from tango_saver.engine.messages import LinkScan, SaveScan
 from tango_saver.engine.open_targets import OpenTargets
 from tango_saver.engine.persistence import Bench, PersistentScan
