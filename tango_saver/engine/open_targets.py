@@ -163,7 +163,8 @@ class OpenTarget:
         while self._error is None:
             self._dirty.wait()
             rested_at = self._flushed_at + _REST * self._period_s
-            due = max(self._dirty_since + _TOGETHER_S, rested_at)
+            together_s = min(_TOGETHER_S, self._period_s)
+            due = max(self._dirty_since + together_s, rested_at)
             gevent.sleep(max(due - time.monotonic(), pause, 0.0))
             self._lease.wait(lambda: self._closed)
             started = time.monotonic()
